@@ -1,0 +1,237 @@
+package mesh
+
+import (
+	"time"
+
+	"github.com/mesh-compile/mesh-compile/compiler/source"
+)
+
+// MatchKind says how a StringMatch compares.
+type MatchKind uint8
+
+// Match kinds. Prefix is a plain string prefix (Istio); SegmentPrefix matches
+// whole path segments ("/search" and "/search/x", not "/searches"), Envoy's
+// path_separated_prefix. Regex is RE2 over the whole value. Template is
+// Envoy's URI template ("/charges/{id}/refund").
+const (
+	Exact MatchKind = iota
+	Prefix
+	SegmentPrefix
+	Suffix
+	Contains
+	Regex
+	Template
+	Present
+)
+
+var matchNames = [...]string{"exact", "prefix", "segment prefix", "suffix", "contains", "regex", "template", "present"}
+
+func (k MatchKind) String() string { return matchNames[k] }
+
+// StringMatch compares one string.
+type StringMatch struct {
+	Kind       MatchKind
+	Value      string
+	IgnoreCase bool
+	Span       source.Span
+}
+
+// HeaderMatch compares a header, query parameter or cookie by name. Invert
+// negates; an inverted value match also matches when the header is absent.
+type HeaderMatch struct {
+	Name string // lower case for headers
+	StringMatch
+	Invert bool
+}
+
+// Match is a conjunction; the zero Match matches every request.
+type Match struct {
+	Path      *StringMatch
+	Methods   []StringMatch // any of; empty: every method
+	Scheme    *StringMatch
+	Authority *StringMatch
+	Headers   []HeaderMatch
+	Query     []HeaderMatch
+	Cookies   []HeaderMatch
+	Ports     []uint32 // of the service; empty: every port
+	From      []Caller // any of; empty: every caller. Decided at compile time.
+	// GRPC restricts to gRPC requests; Path is then already set from service and method.
+	GRPC bool
+	Span source.Span
+}
+
+// Caller selects client workloads at compile time. Fields that are set must all
+// hold.
+type Caller struct {
+	Namespaces      []string
+	ServiceAccounts []AccountRef
+	Labels          map[string]string
+}
+
+// AccountRef is a service account of the mesh's own trust domain.
+type AccountRef struct {
+	Namespace, Name string
+	Span            source.Span
+}
+
+// Route is one document of routing: an ordered list of rules for its targets.
+type Route struct {
+	Origin
+	// Targets: native routes have exactly one; Istio's hosts become one each.
+	Targets []RouteTarget
+	Rules   []*Rule
+	// ServiceWhenUnmatched sends what no rule matched to the service itself;
+	// otherwise it is answered 404.
+	ServiceWhenUnmatched bool
+	// Gateways are gateways other than the mesh ("namespace/name"); OffMesh is
+	// set where sidecars do not take the route at all.
+	Gateways []string
+	OffMesh  bool
+	// ExportTo are the namespaces that see the route; nil: all.
+	ExportTo []string
+}
+
+// RouteTarget is what a route is about.
+type RouteTarget struct {
+	Ref
+	External bool // native externalService
+}
+
+// Rule is one rule of a route. Exactly one of To, Redirect, Respond is set, or
+// none: then it goes to the route's own target.
+type Rule struct {
+	ID   string // "MeshRoute/shop/catalog/search"; stable, without positions
+	Name string
+	Span source.Span
+
+	Matches []Match // any of; empty: every request
+
+	To       []Destination
+	Redirect *Redirect
+	Respond  *Respond
+
+	Rewrite         *Rewrite
+	RequestHeaders  *HeaderOps
+	ResponseHeaders *HeaderOps
+	Timeout         *Timeout // nil: the dialect's default
+	IdleTimeout     *time.Duration
+	MaxStream       *time.Duration
+	Retry           *Retry // nil: the dialect's default
+	Fault           *Fault
+	Mirrors         []Mirror
+	CORS            *CORS
+	Sticky          *Sticky
+}
+
+// Timeout of a route; 0 is none.
+type Timeout struct {
+	Value time.Duration
+	Span  source.Span
+}
+
+// Destination is a weighted target. Weight counts only where HasWeight or where
+// there are several.
+type Destination struct {
+	Service         *Ref // nil: the route's own target
+	Version         string
+	VersionAt       source.Span
+	Port            uint32 // 0: the port of the request, or the service's only one
+	PortAt          source.Span
+	Weight          uint32
+	HasWeight       bool
+	RequestHeaders  *HeaderOps
+	ResponseHeaders *HeaderOps
+	Span            source.Span
+}
+
+// HeaderOps changes headers. Values are literal: "%" has no meaning.
+type HeaderOps struct {
+	Set, Add []HeaderValue // in source order
+	Remove   []string
+}
+
+// HeaderValue is one header.
+type HeaderValue struct {
+	Name, Value string
+	Span        source.Span
+}
+
+// Redirect answers with a Location. At most one of Path and PrefixRewrite.
+type Redirect struct {
+	Scheme, Host  string
+	Port          uint32
+	Path          string
+	PrefixRewrite *string
+	StripQuery    bool
+	Code          uint32
+	Span          source.Span
+}
+
+// Respond answers without an upstream.
+type Respond struct {
+	Status  uint32
+	Body    string
+	Headers []HeaderValue
+	Span    source.Span
+}
+
+// Rewrite changes what the upstream sees. At most one of Prefix, Path, Regex.
+type Rewrite struct {
+	Prefix     *string // replaces the matched prefix
+	Path       *string // replaces the whole path, keeping the query
+	Regex      string  // RE2
+	Substitute string  // with \1 references
+	Host       string
+	Span       source.Span
+}
+
+// Retry of a failed try.
+type Retry struct {
+	Attempts   uint32 // after the first request
+	PerTry     *time.Duration
+	Conditions []string // Envoy's retry_on words: connect-failure, reset, 5xx, ...
+	Statuses   []uint32
+	// Methods that may be repeated; nil: every method (only where a dialect's
+	// documented meaning is so). Native: idempotent ones unless written.
+	Methods            []string
+	BackoffBase        *time.Duration
+	BackoffMax         *time.Duration
+	AvoidPreviousHosts bool
+	Span               source.Span
+}
+
+// Fault is injected on purpose.
+type Fault struct {
+	DelayPercent float64
+	Delay        time.Duration
+	AbortPercent float64
+	AbortStatus  uint32
+	AbortGRPC    *uint32
+	Expires      time.Time
+	Span         source.Span
+}
+
+// Mirror sends a copy, whose answer is ignored.
+type Mirror struct {
+	Destination
+	Percent float64
+}
+
+// CORS of a route.
+type CORS struct {
+	AllowOrigins     []StringMatch
+	AllowMethods     []string
+	AllowHeaders     []string
+	ExposeHeaders    []string
+	MaxAge           time.Duration
+	AllowCredentials bool
+	Span             source.Span
+}
+
+// Sticky keeps a caller on its version: by a header's or cookie's hash.
+type Sticky struct {
+	Header string
+	Cookie string
+	TTL    time.Duration
+	Span   source.Span
+}
