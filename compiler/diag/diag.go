@@ -190,7 +190,7 @@ func (l List) Count(s Severity) int {
 	return n
 }
 
-// Info about a code: its documentation page and how it is decided.
+// Page describes a code: its documentation page and how it is decided.
 type Page struct {
 	Code     Code
 	Severity Severity // as reported by default

@@ -1,0 +1,122 @@
+package diag
+
+import (
+	"encoding/json"
+	"io"
+
+	"github.com/mesh-compile/mesh-compile/compiler/source"
+)
+
+// Report is the JSON form of a run's findings, schemas/cli/lint.schema.json.
+type Report struct {
+	Version     int              `json:"version"` // 1
+	Diagnostics []JSONDiagnostic `json:"diagnostics"`
+	Summary     Summary          `json:"summary"`
+}
+
+// Summary counts. Errors includes critical findings.
+type Summary struct {
+	Documents int `json:"documents"`
+	Errors    int `json:"errors"`
+	Warnings  int `json:"warnings"`
+	Waived    int `json:"waived"`
+}
+
+// JSONDiagnostic is one finding in a Report.
+type JSONDiagnostic struct {
+	Code        Code          `json:"code"`
+	Severity    Severity      `json:"severity"`
+	Message     string        `json:"message"`
+	File        string        `json:"file"`
+	Line        int           `json:"line"`
+	Column      int           `json:"column"`
+	Object      string        `json:"object,omitempty"`
+	Related     []JSONRelated `json:"related,omitempty"`
+	Witness     *Witness      `json:"witness,omitempty"`
+	Fix         *JSONFix      `json:"fix,omitempty"`
+	Fingerprint string        `json:"fingerprint"`
+	Waived      bool          `json:"waived,omitempty"`
+}
+
+// JSONRelated is a second place.
+type JSONRelated struct {
+	File    string `json:"file"`
+	Line    int    `json:"line"`
+	Column  int    `json:"column"`
+	Message string `json:"message"`
+}
+
+// JSONFix is what mends a finding.
+type JSONFix struct {
+	Message string     `json:"message"`
+	Edits   []JSONEdit `json:"edits,omitempty"`
+}
+
+// JSONEdit replaces the text between two positions by New.
+type JSONEdit struct {
+	File      string `json:"file"`
+	Line      int    `json:"line"`
+	Column    int    `json:"column"`
+	EndLine   int    `json:"endLine"`
+	EndColumn int    `json:"endColumn"`
+	New       string `json:"new"`
+}
+
+// Summarize counts the findings of a run over a number of documents.
+func (l List) Summarize(documents int) Summary {
+	s := Summary{
+		Documents: documents,
+		Errors:    l.Count(Error) + l.Count(Critical),
+		Warnings:  l.Count(Warning),
+	}
+	for i := range l {
+		if l[i].Waived {
+			s.Waived++
+		}
+	}
+	return s
+}
+
+// NewReport builds the JSON form.
+func NewReport(l List, documents int) Report {
+	r := Report{Version: 1, Diagnostics: make([]JSONDiagnostic, len(l)), Summary: l.Summarize(documents)}
+	for i := range l {
+		r.Diagnostics[i] = toJSON(&l[i])
+	}
+	return r
+}
+
+// WriteJSON renders findings for programs.
+func WriteJSON(w io.Writer, l List, documents int) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(NewReport(l, documents))
+}
+
+func toJSON(d *Diagnostic) JSONDiagnostic {
+	j := JSONDiagnostic{
+		Code: d.Code, Severity: d.Severity, Message: d.Message,
+		File: d.Span.File, Line: d.Span.Start.Line, Column: d.Span.Start.Column,
+		Object: d.Object, Witness: d.Witness, Fingerprint: d.Fingerprint(), Waived: d.Waived,
+	}
+	for _, r := range d.Related {
+		j.Related = append(j.Related, JSONRelated{r.Span.File, r.Span.Start.Line, r.Span.Start.Column, r.Message})
+	}
+	if d.Fix != nil {
+		j.Fix = &JSONFix{Message: d.Fix.Message, Edits: jsonEdits(d.Fix.Edits)}
+	}
+	return j
+}
+
+func jsonEdits(edits []source.Edit) []JSONEdit {
+	out := make([]JSONEdit, len(edits))
+	for i, e := range edits {
+		end := e.Span.End
+		if !end.IsValid() {
+			end = e.Span.Start
+		}
+		out[i] = JSONEdit{e.Span.File, e.Span.Start.Line, e.Span.Start.Column, end.Line, end.Column, e.New}
+	}
+	return out
+}
