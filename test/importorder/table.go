@@ -1,0 +1,46 @@
+package importorder
+
+// module is the import path that every package of the table starts with.
+const module = "github.com/mesh-compile/mesh-compile"
+
+// table is the import order of the project. "a, b < c" lets c import a, b and whatever they may
+// import; "a !< c" forbids it to c, even indirectly, and a may be a package or module of others.
+// A name is one exact package unless it ends in "/*": then it is every package below. Programs
+// (cmd) and tests (test) may import everything; nothing else may import them.
+const table = `
+# documents and the model
+compiler/source < compiler/diag, compiler/mesh, compiler/source/open
+compiler/diag, schemas < compiler/load
+controller/api/v1alpha1 < compiler/dialect/native, schemas, schemas/*
+compiler/load, compiler/mesh < compiler/dialect, compiler/dialect/*
+compiler/dialect/* < compiler/dialect, compiler/convert
+
+# the checked mesh, and what reads it
+compiler/diag, compiler/mesh < compiler/check
+compiler/check < compiler/reach, compiler/xds, compiler/authz
+compiler/reach < compiler/analyze
+compiler/analyze < compiler/analyze/passes/*, compiler/analyze/analyzetest
+compiler/check, compiler/reach < compiler/policytest, compiler/diff, compiler/graph
+policies < compiler/authz
+
+# releases
+compiler/artifact < compiler/sign
+compiler/*, policies, schemas < compiler
+compiler < compiler/analyze/analyzetest
+
+# controller and agent
+compiler < controller/reconcile, controller/admission, controller/standalone
+compiler/artifact, compiler/sign < controller/fetch, controller/deliver, agent, agent/*
+controller/delivery/v1 < controller/deliver, controller/identity, controller/standalone, agent, agent/*
+controller/deliver, controller/identity, controller/endpoints < controller/standalone
+controller/endpoints < controller/endpoints/kubernetes
+agent/* < agent, agent/*
+
+# the access policy reaches xds as a value that compiler hands over
+compiler/xds !< compiler/authz
+compiler/authz !< compiler/xds
+# what runs without Kubernetes does not carry its client
+k8s.io/client-go !< compiler, compiler/*, agent, agent/*, controller/standalone
+# what stands beside every proxy neither evaluates CUE nor compiles
+cuelang.org/go, compiler !< agent, agent/*
+`
