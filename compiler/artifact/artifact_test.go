@@ -1,0 +1,516 @@
+package artifact
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const clusterType = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+
+// mesh adds n workloads that share one list and have one list each.
+func mesh(t testing.TB, prev *Release, n int, order *rand.Rand) *Release {
+	t.Helper()
+	b := NewBuilder(prev)
+	common := list(t, order, "shared-a", "shared-b", "shared-c")
+	constraints, err := Constraints{EndpointCIDRs: []string{"10.0.0.0/8"}}.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	indexes := make([]int, n)
+	for i := range indexes {
+		indexes[i] = i
+	}
+	if order != nil {
+		order.Shuffle(n, func(i, j int) { indexes[i], indexes[j] = indexes[j], indexes[i] })
+	}
+	for _, i := range indexes {
+		policy, err := AgentPolicy{Engine: EngineRBAC, Capture: CaptureNone}.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.AddLeaf(Leaf{
+			SPIFFEID: fmt.Sprintf("spiffe://mesh/ns/shop/sa/s%d", i/2), Workload: fmt.Sprintf("shop/w%d", i), Kind: Live,
+			Slice:  b.AddSlice(common, list(t, order, fmt.Sprintf("own-%d", i))),
+			Bundle: b.AddBlob(fmt.Appendf(nil, "bundle %d", i)), Constraints: b.AddBlob(constraints),
+			AgentPolicy: b.AddBlob(policy), Sensitivity: Normal,
+		})
+	}
+	b.AddLeaf(Leaf{SPIFFEID: "spiffe://mesh/ns/shop/sa/gone", Workload: "shop/gone", Kind: Tombstone, Sensitivity: Normal})
+	b.Share(TrustBundle, []byte("-----BEGIN CERTIFICATE-----"))
+	b.Aux(SourceMap, []byte(`{"rule":"file:1"}`))
+	b.SetInputs(Inputs{Compiler: "v1.2.3", Source: DigestOf([]byte("source"))})
+	r, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func list(t testing.TB, order *rand.Rand, names ...string) *List {
+	t.Helper()
+	var rs []Resource
+	for _, n := range names {
+		rs = append(rs, NewResource(clusterType, n, []byte("body of "+n)))
+	}
+	if order != nil {
+		order.Shuffle(len(rs), func(i, j int) { rs[i], rs[j] = rs[j], rs[i] })
+	}
+	l, err := NewList(rs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func tarOf(t testing.TB, r *Release) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	if err := r.WriteTar(&out); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func TestSameInputSameBytes(t *testing.T) {
+	t.Parallel()
+	want := mesh(t, nil, 9, nil)
+	for seed := range uint64(20) {
+		got := mesh(t, nil, 9, rand.New(rand.NewPCG(seed, 0)))
+		if got.Digest() != want.Digest() || !bytes.Equal(tarOf(t, got), tarOf(t, want)) {
+			t.Fatalf("seed %d: another release:\n%s", seed, cmp.Diff(string(want.Manifest()), string(got.Manifest())))
+		}
+	}
+	if got := mesh(t, mesh(t, nil, 7, nil), 9, nil); !bytes.Equal(tarOf(t, got), tarOf(t, want)) {
+		t.Error("another release when built upon a previous one")
+	}
+}
+
+func TestReuseOfPreviousLeaves(t *testing.T) {
+	t.Parallel()
+	prev := mesh(t, nil, 4, nil)
+	b := NewBuilder(prev)
+	for _, l := range prev.Leaves()[1:] { // gone sorts first
+		b.AddLeaf(l)
+	}
+	next, err := b.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := next.Aux(SourceMap); ok {
+		t.Error("an auxiliary blob that was not added again is still there")
+	}
+	leaf := next.Leaves()[0]
+	if diff := cmp.Diff(prev.Resources(leaf), next.Resources(leaf)); diff != "" {
+		t.Error(diff)
+	}
+	if len(next.blobs) != len(prev.blobs)-2 {
+		t.Errorf("%d blobs, the previous release has %d of which 2 are no longer named", len(next.blobs), len(prev.blobs))
+	}
+}
+
+func TestWriteAndRead(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "a", "release")
+	for _, n := range []int{5, 6, 3} { // each time over the release before
+		want := mesh(t, nil, n, nil).WithEnvelope([]byte("signed"))
+		if err := want.Write(dir); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Read(os.DirFS(dir), DefaultLimits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(Release{}, Tree{}, List{})); diff != "" {
+			t.Errorf("%d workloads:\n%s", n, diff)
+		}
+		fromTar, err := ReadTar(bytes.NewReader(tarOf(t, want)), DefaultLimits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, fromTar, cmp.AllowUnexported(Release{}, Tree{}, List{})); diff != "" {
+			t.Errorf("%d workloads, from tar:\n%s", n, diff)
+		}
+	}
+	left, err := os.ReadDir(filepath.Dir(dir))
+	if err != nil || len(left) != 1 {
+		t.Errorf("beside the release there is %v, %v", left, err)
+	}
+}
+
+func TestWriteKeepsForeignFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	name := filepath.Join(dir, "thesis.txt")
+	if err := os.WriteFile(name, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := mesh(t, nil, 1, nil).Write(dir); err == nil || !strings.Contains(err.Error(), "thesis.txt") {
+		t.Errorf("error %v, want one that names thesis.txt", err)
+	}
+	if _, err := os.Stat(name); err != nil {
+		t.Error(err)
+	}
+}
+
+// directory returns the release's files, which a test may change.
+func directory(r *Release) fstest.MapFS {
+	out := fstest.MapFS{}
+	for _, f := range r.files() {
+		out[f.name] = &fstest.MapFile{Data: bytes.Clone(f.data), Mode: 0o644}
+	}
+	return out
+}
+
+// TestAnyFlippedByteShows: what no blob contradicts, such as the compiler's
+// version, still changes the release's digest, which is signed.
+func TestAnyFlippedByteShows(t *testing.T) {
+	t.Parallel()
+	r := mesh(t, nil, 3, nil)
+	for name := range directory(r) {
+		for _, bit := range []byte{1, 0x80} {
+			size := len(directory(r)[name].Data)
+			for at := range size {
+				dir := directory(r)
+				dir[name].Data[at] ^= bit
+				if got, err := Read(dir, DefaultLimits); err == nil && got.Digest() == r.Digest() {
+					t.Fatalf("%s: byte %d ^ %#x is accepted", name, at, bit)
+				}
+			}
+		}
+	}
+}
+
+func TestReadRefuses(t *testing.T) {
+	t.Parallel()
+	r := mesh(t, nil, 3, nil)
+	one := blobFile(r.Leaves()[1].Slice)
+	replace := func(dir fstest.MapFS, old, new string) {
+		data := string(dir[ManifestFile].Data)
+		if !strings.Contains(data, old) {
+			panic("the manifest has no " + old)
+		}
+		dir[ManifestFile].Data = []byte(strings.Replace(data, old, new, 1))
+	}
+	tests := map[string]struct {
+		change func(fstest.MapFS)
+		limits Limits
+		want   string
+	}{
+		"no manifest":     {change: func(d fstest.MapFS) { delete(d, ManifestFile) }, want: "manifest: not there"},
+		"missing blob":    {change: func(d fstest.MapFS) { delete(d, one) }, want: "missing"},
+		"truncated blob":  {change: func(d fstest.MapFS) { d[one].Data = d[one].Data[:9] }, want: one},
+		"swapped blob":    {change: func(d fstest.MapFS) { d[one].Data = []byte("x") }, want: "the content has digest"},
+		"unneeded blob":   {change: func(d fstest.MapFS) { d[blobFile(DigestOf(nil))] = &fstest.MapFile{} }, want: "nothing in the manifest"},
+		"foreign file":    {change: func(d fstest.MapFS) { d["evil.sh"] = &fstest.MapFile{} }, want: "evil.sh: no file of a release"},
+		"upper-case name": {change: func(d fstest.MapFS) { d[strings.ToUpper(one)] = &fstest.MapFile{} }, want: "no file of a release"},
+		"symlink":         {change: func(d fstest.MapFS) { d[one].Mode = fs.ModeSymlink }, want: "not a regular file"},
+		"unknown field":   {change: func(d fstest.MapFS) { replace(d, `{"format"`, `{"x":1,"format"`) }, want: "unknown field"},
+		"duplicate field": {change: func(d fstest.MapFS) { replace(d, `"aux":`, `"aux":{},"aux":`) }, want: "duplicate field"},
+		"white space":     {change: func(d fstest.MapFS) { replace(d, `"aux":`, ` "aux":`) }, want: "canonical"},
+		"other format":    {change: func(d fstest.MapFS) { replace(d, "release.v1", "release.v2") }, want: "release.v2"},
+		"other root":      {change: func(d fstest.MapFS) { replace(d, r.Tree().Root().Hex(), DigestOf(nil).Hex()) }, want: "merkle"},
+		"other workload":  {change: func(d fstest.MapFS) { replace(d, `"shop/w1"`, `"shop/w9"`) }, want: "merkle"},
+		"two leaves, one key": {change: func(d fstest.MapFS) {
+			replace(d, `"spiffe://mesh/ns/shop/sa/s0","workload":"shop/w1"`, `"spiffe://mesh/ns/shop/sa/s0","workload":"shop/w0"`)
+		}, want: "two leaves"},
+		"bundle as a slice": {change: func(d fstest.MapFS) {
+			replace(d, r.Leaves()[1].Slice.Hex(), r.Leaves()[1].Bundle.Hex())
+		}, want: "malformed"},
+		"null names":     {change: func(d fstest.MapFS) { replace(d, `"shared":{`, `"shared":null,"aux2":{`) }, want: "manifest"},
+		"too many files": {limits: Limits{Files: 3, Blob: 1e6, Index: 1e6, Total: 1e6}, want: "more than 3 files"},
+		"long blob":      {limits: Limits{Files: 1e6, Blob: 10, Index: 1e6, Total: 1e6}, want: "more than the 10 bytes"},
+		"long manifest":  {limits: Limits{Files: 1e6, Blob: 1e6, Index: 10, Total: 1e6}, want: "manifest: more than the 10 bytes"},
+		"too much":       {limits: Limits{Files: 1e6, Blob: 1e6, Index: 1e6, Total: 100}, want: "more than the"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, limits := directory(r), DefaultLimits
+			if test.change != nil {
+				test.change(dir)
+			} else {
+				limits = test.limits
+			}
+			if _, err := Read(dir, limits); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want one with %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestBuilderRefuses(t *testing.T) {
+	t.Parallel()
+	leaf := mesh(t, nil, 1, nil).Leaves()[1]
+	tests := map[string]struct {
+		leaves func(b *Builder) []Leaf
+		want   string
+	}{
+		"never added": {func(*Builder) []Leaf { return []Leaf{leaf} }, "missing"},
+		"resource in two lists": {func(b *Builder) []Leaf {
+			l := leaf
+			l.Slice = b.AddSlice(list(t, nil, "a", "b"), list(t, nil, "b", "c"))
+			return []Leaf{l}
+		}, `Cluster "b" is in list`},
+		"tombstone with content": {func(*Builder) []Leaf { l := leaf; l.Kind = Tombstone; return []Leaf{l} }, "a tombstone names"},
+		"not an identity":        {func(*Builder) []Leaf { l := leaf; l.SPIFFEID = "bob"; return []Leaf{l} }, "not a SPIFFE ID"},
+		"control character":      {func(*Builder) []Leaf { l := leaf; l.Workload = "a\nb"; return []Leaf{l} }, "not a name"},
+		"unknown sensitivity":    {func(*Builder) []Leaf { l := leaf; l.Sensitivity = ""; return []Leaf{l} }, "sensitivity"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := NewBuilder(nil)
+			for _, l := range test.leaves(b) {
+				b.AddLeaf(l)
+			}
+			if _, err := b.Build(); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want one with %q", err, test.want)
+			}
+		})
+	}
+	if _, err := NewList([]Resource{NewResource("t", "n", nil), NewResource("t", "n", []byte("x"))}); err == nil {
+		t.Error("a list names one resource twice")
+	}
+}
+
+func TestInclusion(t *testing.T) {
+	t.Parallel()
+	for n := range 17 {
+		r := mesh(t, nil, n, nil)
+		root, size := r.Tree().Root(), r.Tree().Size()
+		for i, leaf := range r.Leaves() {
+			v, err := r.View(leaf.Key())
+			if err != nil || v.Index != int64(i) || v.Size != size || v.Leaf != leaf {
+				t.Fatalf("view of %s: %+v, %v", leaf.Key(), v, err)
+			}
+			if err := VerifyInclusion(root, size, v.Inclusion); err != nil {
+				t.Fatal(err)
+			}
+			for what, change := range map[string]func(*Inclusion){
+				"other leaf":  func(in *Inclusion) { in.Leaf.MinEnvoy = "1.40.0" },
+				"other place": func(in *Inclusion) { in.Index = (in.Index + 1) % (size + 1) },
+				"negative":    func(in *Inclusion) { in.Index = -1 },
+				"longer":      func(in *Inclusion) { in.Proof = append(slices.Clone(in.Proof), root) },
+				"far longer":  func(in *Inclusion) { in.Proof = make([]Digest, 1000) },
+			} {
+				in := v.Inclusion
+				change(&in)
+				if err := VerifyInclusion(root, size, in); err == nil {
+					t.Errorf("%d leaves, leaf %d, %s: accepted", size, i, what)
+				}
+			}
+			if len(v.Proof) > 0 {
+				in := v.Inclusion
+				in.Proof = in.Proof[1:]
+				if err := VerifyInclusion(root, size, in); err == nil {
+					t.Errorf("%d leaves, leaf %d, truncated proof: accepted", size, i)
+				}
+			}
+		}
+	}
+	if _, err := mesh(t, nil, 2, nil).View(Key{"spiffe://mesh/x", "shop/x"}); err == nil {
+		t.Error("a view of a workload that the release does not have")
+	}
+}
+
+// TestMissing plays an agent: it fetches what is missing until it can load.
+func TestMissing(t *testing.T) {
+	t.Parallel()
+	r := mesh(t, nil, 3, nil)
+	leaf := r.Leaves()[2]
+	have := map[Digest][]byte{}
+	get := func(d Digest) ([]byte, bool) { data, ok := have[d]; return data, ok }
+	var waves []int
+	for {
+		missing, err := Missing(leaf, get)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(missing) == 0 {
+			break
+		}
+		if _, err := Load(leaf, get); err == nil {
+			t.Fatal("a leaf loads without all of its blobs")
+		}
+		for _, d := range missing {
+			have[d], _ = r.Blob(d)
+		}
+		waves = append(waves, len(missing))
+	}
+	if diff := cmp.Diff([]int{4, 2, 4}, waves); diff != "" {
+		t.Error(diff)
+	}
+	content, err := Load(leaf, get)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(r.Resources(leaf), content.Resources); diff != "" {
+		t.Error(diff)
+	}
+	if want, got := r.Closure(leaf), len(have)+1; len(want) != got { // the trust bundle is shared
+		t.Errorf("the closure has %d blobs, fetched %d", len(want), got)
+	}
+	for d := range have {
+		keep := have[d]
+		have[d] = append([]byte("x"), keep...)
+		var fault *BlobError
+		if _, err := Load(leaf, get); !errors.As(err, &fault) {
+			t.Errorf("a changed blob %s: %v", d, err)
+		}
+		have[d] = keep
+	}
+}
+
+func TestLeafEncoding(t *testing.T) {
+	t.Parallel()
+	for _, want := range mesh(t, nil, 2, nil).Leaves() {
+		data := want.Encode()
+		got, err := DecodeLeaf(data)
+		if err != nil || got != want {
+			t.Fatalf("%+v, %v, want %+v", got, err, want)
+		}
+		for n := range data {
+			if _, err := DecodeLeaf(data[:n]); err == nil {
+				t.Errorf("the first %d of %d bytes are accepted", n, len(data))
+			}
+		}
+		if _, err := DecodeLeaf(append(data, 0)); err == nil {
+			t.Error("a trailing byte is accepted")
+		}
+	}
+	// Moving a byte from one field to its neighbour must change the encoding.
+	a, b := Leaf{SPIFFEID: "ab", Workload: "c"}, Leaf{SPIFFEID: "a", Workload: "bc"}
+	if bytes.Equal(a.Encode(), b.Encode()) {
+		t.Error("two leaves have one encoding")
+	}
+}
+
+func TestDecodeListRefuses(t *testing.T) {
+	t.Parallel()
+	d := string(bytes.Repeat([]byte{7}, 32))
+	for name, body := range map[string]string{
+		"padded integer": "\x01\x01t\x01n" + d + "\x80\x00",
+		"empty group":    "\x00\x01t",
+		"split group":    "\x01\x01t\x01a" + d + "\x01" + "\x01\x01t\x01b" + d + "\x01",
+		"out of order":   "\x02\x01t\x01b" + d + "\x01" + "\x01a" + d + "\x01",
+		"huge count":     "\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x01t",
+		"huge name":      "\x01\x01t\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
+		"no digest":      "\x01\x01t\x01n" + strings.Repeat("\x00", 32) + "\x01",
+	} {
+		if refs, err := DecodeList([]byte(listMagic + body)); err == nil {
+			t.Errorf("%s: accepted as %v", name, refs)
+		}
+	}
+	if refs, err := DecodeList([]byte(listMagic + "\x01\x01t\x01n" + d + "\x05")); err != nil || len(refs) != 1 {
+		t.Errorf("a good list: %v, %v", refs, err)
+	}
+}
+
+func TestPolicyBlobs(t *testing.T) {
+	t.Parallel()
+	a := Constraints{EndpointCIDRs: []string{"10.0.0.0/8", "fd00::/8"}, Clusters: []ClusterConstraint{
+		{Name: "b", Ports: []uint32{80}, SANs: []string{"spiffe://mesh/y", "spiffe://mesh/x"}, MTLS: true}, {Name: "a", Ports: []uint32{2, 1}}}}
+	data, err := a.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := DecodeConstraints(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := back.Encode(); err != nil || !bytes.Equal(again, data) {
+		t.Errorf("%s, %v, want %s", again, err, data)
+	}
+	for _, bad := range []Constraints{
+		{EndpointCIDRs: []string{"10.1.0.0/8"}},
+		{Clusters: []ClusterConstraint{{Name: "a"}, {Name: "a"}}},
+		{Clusters: []ClusterConstraint{{Name: "a", Ports: []uint32{65536}}}},
+	} {
+		if data, err := bad.Encode(); err == nil {
+			t.Errorf("accepted: %s", data)
+		}
+	}
+	if _, err := DecodeAgentPolicy([]byte(`{"Engine":"rbac","capture":"none","inbound":[],"outbound":[]}`)); err == nil {
+		t.Error("a field in another case is accepted")
+	}
+}
+
+func FuzzReadTar(f *testing.F) {
+	f.Add(tarOf(f, mesh(f, nil, 2, nil)))
+	f.Add(tarOf(f, mesh(f, nil, 0, nil)))
+	f.Add([]byte(base64.StdEncoding.EncodeToString([]byte("not a tar"))))
+	limits := Limits{Files: 100, Blob: 1 << 16, Index: 1 << 16, Total: 1 << 20}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := ReadTar(bytes.NewReader(data), limits)
+		if err != nil {
+			return
+		}
+		if again, err := ReadTar(bytes.NewReader(tarOf(t, r)), limits); err != nil || again.Digest() != r.Digest() {
+			t.Errorf("what was read does not read again: %v", err)
+		}
+	})
+}
+
+func FuzzDecodeStructures(f *testing.F) {
+	r := mesh(f, nil, 1, nil)
+	leaf := r.Leaves()[1]
+	f.Add(leaf.Encode())
+	f.Add(r.blobs[leaf.Slice])
+	f.Add(r.blobs[r.slices[leaf.Slice][0]])
+	f.Add(r.Manifest())
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if l, err := DecodeLeaf(data); err == nil && !bytes.Equal(l.Encode(), data) {
+			t.Error("a leaf has two encodings")
+		}
+		if s, err := DecodeSlice(data); err == nil && !bytes.Equal(EncodeSlice(s), data) {
+			t.Error("a slice has two encodings")
+		}
+		if refs, err := DecodeList(data); err == nil {
+			if again, err := encodeList(refs); err != nil || !bytes.Equal(again, data) {
+				t.Error("a list has two encodings")
+			}
+		}
+		_, _ = DecodeManifest(data)
+	})
+}
+
+func BenchmarkBuild(b *testing.B) {
+	for _, n := range []int{1000, 10000} {
+		prev := mesh(b, nil, n, nil)
+		b.Run(fmt.Sprintf("cold/%d", n), func(b *testing.B) {
+			for b.Loop() {
+				mesh(b, nil, n, nil)
+			}
+		})
+		b.Run(fmt.Sprintf("reuse/%d", n), func(b *testing.B) {
+			for b.Loop() {
+				next := NewBuilder(prev)
+				for _, l := range prev.Leaves() {
+					next.AddLeaf(l)
+				}
+				if _, err := next.Build(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(fmt.Sprintf("tree/%d", n), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := NewTree(prev.Leaves()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

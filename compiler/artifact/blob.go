@@ -1,0 +1,36 @@
+package artifact
+
+import "fmt"
+
+// maxBlobBytes bounds one blob, here and at every reader.
+const maxBlobBytes = 64 << 20
+
+// A BlobReason says what is wrong with a blob.
+type BlobReason string
+
+// The reasons of a [BlobError].
+const (
+	BlobMissing   BlobReason = "missing"
+	BlobDigest    BlobReason = "digest"    // the bytes are not those of the digest
+	BlobSize      BlobReason = "size"      // over the limit, or not what its list says
+	BlobMalformed BlobReason = "malformed" // a structural blob that does not parse
+)
+
+// A BlobError is a fault of one blob.
+type BlobError struct {
+	Digest Digest
+	Reason BlobReason
+	Err    error // what was seen; may be nil
+}
+
+// Error implements error.
+func (e *BlobError) Error() string {
+	msg := fmt.Sprintf("blob %s: %s", e.Digest, e.Reason)
+	if e.Err != nil {
+		msg += ": " + e.Err.Error()
+	}
+	return msg
+}
+
+// Unwrap returns the cause.
+func (e *BlobError) Unwrap() error { return e.Err }
