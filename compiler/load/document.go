@@ -108,9 +108,10 @@ func (n *Node) Nearest(path ...any) source.Span {
 type Document struct {
 	APIVersion string
 	Kind       string
-	Namespace  string // "" where neither the document nor a default says
+	Namespace  string // "" for kinds without one only
 	Name       string
-	// NamespaceDefaulted is set where Namespace came from a flag or a kustomization.
+	// NamespaceDefaulted is set where Namespace came from a kustomization, a flag
+	// or the default, and not from the document.
 	NamespaceDefaulted bool
 	Span               source.Span // of the document's first field
 	Root               *Node

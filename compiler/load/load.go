@@ -1,0 +1,346 @@
+package load
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"path"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/source"
+)
+
+// Options of Load. The zero value reads every object strictly.
+type Options struct {
+	// DefaultNamespace is for namespaced objects that name none and that no
+	// kustomization places; "default", as for kubectl, where empty.
+	DefaultNamespace string
+	// Set gives values to ${VAR} and $(VAR).
+	Set map[string]string
+	// Groups says how objects of an API group and kind are read. Nil reads all
+	// of them strictly. It must answer alike in runs that share Previous.
+	Groups func(group, kind string) Reading
+	// Previous is an earlier result whose unchanged files are taken over: the
+	// same *Document, not a copy.
+	Previous *Result
+	// Limits bounds the input; zero fields mean DefaultLimits.
+	Limits Limits
+	// Modules is the module that CUE files may import without a registry: the
+	// directory with cue.mod and the packages below it.
+	Modules fs.FS
+}
+
+// Reading says how objects of one kind are read.
+type Reading struct {
+	Read    bool // false: foreign, counted and left alone
+	Strict  bool // ambiguous values and placeholders without value are errors
+	Cluster bool // the kind has no namespace
+}
+
+// Limits bounds what Load accepts from a stranger.
+type Limits struct {
+	Files      int   // files in all
+	FileBytes  int64 // bytes of one file
+	TotalBytes int64 // bytes in all
+	Depth      int   // nesting of one document
+	Nodes      int   // values of one document, aliases counted as often as used
+	CUEBytes   int64 // bytes of all CUE files, whose evaluation cannot be interrupted
+}
+
+// DefaultLimits are far above real repositories.
+var DefaultLimits = Limits{
+	Files:      100_000,
+	FileBytes:  8 << 20,
+	TotalBytes: 512 << 20,
+	Depth:      64,
+	Nodes:      1_000_000,
+	CUEBytes:   16 << 20,
+}
+
+func (l Limits) withDefaults() Limits {
+	return Limits{
+		Files:      cmp.Or(l.Files, DefaultLimits.Files),
+		FileBytes:  cmp.Or(l.FileBytes, DefaultLimits.FileBytes),
+		TotalBytes: cmp.Or(l.TotalBytes, DefaultLimits.TotalBytes),
+		Depth:      cmp.Or(l.Depth, DefaultLimits.Depth),
+		Nodes:      cmp.Or(l.Nodes, DefaultLimits.Nodes),
+		CUEBytes:   cmp.Or(l.CUEBytes, DefaultLimits.CUEBytes),
+	}
+}
+
+// Result is what a repository holds.
+type Result struct {
+	Documents []*Document // by file, then in order of appearance
+	Files     map[string]FileInfo
+	Foreign   []Foreign // by file, then in order of appearance
+
+	units map[string]*unit // what Previous takes over, by file or CUE package
+}
+
+// FileInfo describes a file that was read.
+type FileInfo struct {
+	Digest string // hex SHA-256 of the content
+	Size   int64
+}
+
+// Foreign is a document that is not read: another API group, or YAML that is no
+// Kubernetes object (APIVersion and Kind are then empty).
+type Foreign struct {
+	Span       source.Span
+	APIVersion string
+	Kind       string
+}
+
+// unit is the outcome of one file or one CUE package. Key covers everything it
+// depends on.
+type unit struct {
+	key     [sha256.Size]byte
+	docs    []*Document
+	foreign []Foreign
+	diags   diag.List
+}
+
+type file struct {
+	path   string
+	data   []byte
+	digest [sha256.Size]byte
+}
+
+// loader is one run of Load.
+type loader struct {
+	fsys   fs.FS
+	opt    Options
+	limits Limits
+	read   func(group, kind string) Reading
+	kust   kustomizations
+	set    [sha256.Size]byte // digest of Options.Set
+	out    Result
+	diags  diag.List
+}
+
+// Load reads every YAML, JSON and CUE file of fsys. It goes on after errors:
+// whatever could be read is in the result. The diagnostics are sorted.
+func Load(fsys fs.FS, opt Options) (*Result, diag.List) {
+	l := &loader{fsys: fsys, opt: opt, limits: opt.Limits.withDefaults(), read: opt.Groups}
+	if l.read == nil {
+		l.read = func(string, string) Reading { return Reading{Read: true, Strict: true} }
+	}
+	l.set = digestOfSet(opt.Set)
+	l.out = Result{Files: map[string]FileInfo{}, units: map[string]*unit{}}
+
+	found := l.walk()
+	files := l.readAll(found)
+	l.kust = l.readKustomizations(files)
+	l.yamlFiles(files)
+	l.cuePackages(files)
+	return l.finish()
+}
+
+func digestOfSet(set map[string]string) [sha256.Size]byte {
+	var b []byte
+	for _, k := range slices.Sorted(maps.Keys(set)) {
+		b = fmt.Appendf(b, "%q=%q\n", k, set[k])
+	}
+	return sha256.Sum256(b)
+}
+
+// walk lists the files to read. Hidden directories hold tools and caches.
+func (l *loader) walk() []string {
+	var found []string
+	err := fs.WalkDir(l.fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			l.diags.Errorf(CodeRead, source.Span{File: name}, "reading %s: %v", name, err)
+			if d != nil && d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		case d.IsDir():
+			if name != "." && strings.HasPrefix(d.Name(), ".") {
+				return fs.SkipDir
+			}
+			return nil
+		case !IsPolicyFile(name):
+			return nil
+		case len(found) == l.limits.Files:
+			l.diags.Errorf(CodeLimit, source.Span{File: name}, "more than %d files: this and later ones are not read", l.limits.Files)
+			return fs.SkipAll
+		}
+		found = append(found, name)
+		return nil
+	})
+	if err != nil {
+		l.diags.Errorf(CodeRead, source.Span{File: "."}, "listing the repository: %v", err)
+	}
+	return l.withoutCharts(found)
+}
+
+// IsPolicyFile reports whether Load reads a file of this name.
+func IsPolicyFile(name string) bool {
+	base := path.Base(name)
+	if strings.HasPrefix(base, ".") {
+		return false
+	}
+	switch path.Ext(base) {
+	case ".yaml", ".yml", ".json", ".cue":
+		return true
+	}
+	return base == "Kustomization"
+}
+
+// withoutCharts leaves out the templates of Helm charts, which are not YAML
+// until they are rendered.
+func (l *loader) withoutCharts(found []string) []string {
+	charts := map[string]bool{}
+	for _, name := range found {
+		if path.Base(name) == "Chart.yaml" {
+			charts[path.Dir(name)] = true
+		}
+	}
+	if len(charts) == 0 {
+		return found
+	}
+	skipped := map[string]int{}
+	found = slices.DeleteFunc(found, func(name string) bool {
+		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+			if path.Base(dir) == "templates" && charts[path.Dir(dir)] {
+				skipped[path.Dir(dir)]++
+				return true
+			}
+		}
+		return false
+	})
+	for chart, n := range skipped {
+		l.diags.Add(CodeUnrendered, diag.Info, source.Span{File: path.Join(chart, "Chart.yaml")},
+			"%d templates of this Helm chart are not read: render them with helm template and commit or pipe the output", n)
+	}
+	return found
+}
+
+// readAll reads and digests files in parallel, in order of name.
+func (l *loader) readAll(names []string) []*file {
+	slices.Sort(names)
+	files := make([]*file, len(names))
+	errs := make([]error, len(names))
+	parallel(len(names), func(i int) {
+		data, err := l.readFile(names[i])
+		if err != nil {
+			errs[i] = err
+			return
+		}
+		files[i] = &file{path: names[i], data: data, digest: sha256.Sum256(data)}
+	})
+	var total int64
+	kept := files[:0]
+	for i, f := range files {
+		if errs[i] != nil {
+			code := CodeRead
+			if errors.Is(errs[i], errTooLarge) {
+				code = CodeLimit
+			}
+			l.diags.Errorf(code, source.Span{File: names[i]}, "reading %s: %v", names[i], errs[i])
+			continue
+		}
+		if total += int64(len(f.data)); total > l.limits.TotalBytes {
+			l.diags.Errorf(CodeLimit, source.Span{File: names[i]}, "more than %d bytes in all: this and later files are not read", l.limits.TotalBytes)
+			break
+		}
+		l.out.Files[f.path] = FileInfo{Digest: hex.EncodeToString(f.digest[:]), Size: int64(len(f.data))}
+		kept = append(kept, f)
+	}
+	return kept
+}
+
+var errTooLarge = errors.New("too large")
+
+func (l *loader) readFile(name string) ([]byte, error) {
+	f, err := l.fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
+	var b bytes.Buffer
+	b.Grow(int(min(info.Size(), l.limits.FileBytes)) + bytes.MinRead)
+	if _, err := b.ReadFrom(io.LimitReader(f, l.limits.FileBytes+1)); err != nil {
+		return nil, err
+	}
+	if int64(b.Len()) > l.limits.FileBytes {
+		return nil, fmt.Errorf("%w: the limit is %d bytes a file", errTooLarge, l.limits.FileBytes)
+	}
+	return b.Bytes(), nil
+}
+
+// reuse takes a unit over from the previous run if nothing it depends on
+// changed.
+func (l *loader) reuse(name string, key [sha256.Size]byte) bool {
+	if l.opt.Previous == nil {
+		return false
+	}
+	old := l.opt.Previous.units[name]
+	if old == nil || old.key != key {
+		return false
+	}
+	l.out.units[name] = old
+	return true
+}
+
+// finish gathers the units in the order of their names, so that neither
+// goroutines nor reuse show in the result.
+func (l *loader) finish() (*Result, diag.List) {
+	n, m := 0, 0
+	for _, u := range l.out.units {
+		n, m = n+len(u.docs), m+len(u.foreign)
+	}
+	l.out.Documents = make([]*Document, 0, n)
+	l.out.Foreign = make([]Foreign, 0, m)
+	for _, name := range slices.Sorted(maps.Keys(l.out.units)) {
+		u := l.out.units[name]
+		l.out.Documents = append(l.out.Documents, u.docs...)
+		l.out.Foreign = append(l.out.Foreign, u.foreign...)
+		l.diags = append(l.diags, u.diags...)
+	}
+	// Documents of one comprehension share a place and stay in CUE's order.
+	slices.SortStableFunc(l.out.Documents, func(a, b *Document) int { return source.Compare(a.Span, b.Span) })
+	slices.SortStableFunc(l.out.Foreign, func(a, b Foreign) int { return source.Compare(a.Span, b.Span) })
+	l.diags.Sort()
+	return &l.out, l.diags
+}
+
+// parallel calls f for 0..n-1 on all processors.
+func parallel(n int, f func(int)) {
+	workers := min(n, runtime.GOMAXPROCS(0))
+	if workers <= 1 {
+		for i := range n {
+			f(i)
+		}
+		return
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				f(i)
+			}
+		})
+	}
+	wg.Wait()
+}
