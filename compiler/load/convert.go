@@ -249,6 +249,7 @@ func (c *converter) mapping(n *yaml.Node, depth int) []Field {
 			continue
 		}
 		span := c.place(k)
+		span.End = c.end(k, span)
 		if first := seen.find(out, key); first != nil {
 			d := c.report(CodeDuplicateKey, span, "%s stands twice in this object: Kubernetes keeps the last, other readers refuse", key)
 			d.Related = []diag.Related{{Span: first.KeySpan, Message: "first here"}}

@@ -171,7 +171,8 @@ func (l *loader) walk() []string {
 				return fs.SkipDir
 			}
 			return nil
-		case !IsPolicyFile(name):
+		case !source.IsPolicyFile(name):
+			l.linkedDirectory(name, d)
 			return nil
 		case len(found) == l.limits.Files:
 			l.diags.Errorf(CodeLimit, source.Span{File: name}, "more than %d files: this and later ones are not read", l.limits.Files)
@@ -186,17 +187,15 @@ func (l *loader) walk() []string {
 	return l.withoutCharts(found)
 }
 
-// IsPolicyFile reports whether Load reads a file of this name.
-func IsPolicyFile(name string) bool {
-	base := path.Base(name)
-	if strings.HasPrefix(base, ".") {
-		return false
+// linkedDirectory says that a link to a directory is not followed, since it may
+// lead in a circle.
+func (l *loader) linkedDirectory(name string, d fs.DirEntry) {
+	if d.Type()&fs.ModeSymlink == 0 || strings.HasPrefix(d.Name(), ".") {
+		return
 	}
-	switch path.Ext(base) {
-	case ".yaml", ".yml", ".json", ".cue":
-		return true
+	if info, err := fs.Stat(l.fsys, name); err == nil && info.IsDir() {
+		l.diags.Warnf(CodeRead, source.Span{File: name}, "this link to a directory is not followed: move the directory here or pass it by itself")
 	}
-	return base == "Kustomization"
 }
 
 // withoutCharts leaves out the templates of Helm charts, which are not YAML

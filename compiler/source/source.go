@@ -7,6 +7,8 @@ package source
 import (
 	"cmp"
 	"fmt"
+	"path"
+	"strings"
 )
 
 // Pos is a place in a file. Line and Column count from 1; Column counts bytes,
@@ -55,4 +57,18 @@ func Compare(a, b Span) int {
 type Edit struct {
 	Span Span
 	New  string
+}
+
+// IsPolicyFile reports whether the loader reads a file of this slash-separated
+// name: YAML, JSON and CUE files, and kustomizations, none of them hidden.
+func IsPolicyFile(name string) bool {
+	base := path.Base(name)
+	if strings.HasPrefix(base, ".") {
+		return false
+	}
+	switch path.Ext(base) {
+	case ".yaml", ".yml", ".json", ".cue":
+		return true
+	}
+	return base == "Kustomization"
 }
