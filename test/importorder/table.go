@@ -18,6 +18,8 @@ compiler/dialect/* < compiler/dialect, compiler/convert
 # the checked mesh, and what reads it
 compiler/diag, compiler/mesh < compiler/check
 compiler/check < compiler/reach, compiler/xds, compiler/authz
+compiler/mesh < compiler/envoymatch
+compiler/envoymatch < compiler/xds, compiler/authz
 compiler/reach < compiler/analyze
 compiler/analyze < compiler/analyze/passes/*, compiler/analyze/analyzetest
 compiler/check, compiler/reach < compiler/policytest, compiler/diff, compiler/graph
