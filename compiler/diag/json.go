@@ -77,46 +77,47 @@ func (l List) Summarize(documents int) Summary {
 	return s
 }
 
-// NewReport builds the JSON form.
-func NewReport(l List, documents int) Report {
+// NewReport builds the JSON form; file names are placed below dir.
+func NewReport(l List, documents int, dir string) Report {
 	r := Report{Version: 1, Diagnostics: make([]JSONDiagnostic, len(l)), Summary: l.Summarize(documents)}
 	for i := range l {
-		r.Diagnostics[i] = toJSON(&l[i])
+		r.Diagnostics[i] = toJSON(&l[i], dir)
 	}
 	return r
 }
 
 // WriteJSON renders findings for programs.
-func WriteJSON(w io.Writer, l List, documents int) error {
+func WriteJSON(w io.Writer, l List, documents int, dir string) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	return enc.Encode(NewReport(l, documents))
+	return enc.Encode(NewReport(l, documents, dir))
 }
 
-func toJSON(d *Diagnostic) JSONDiagnostic {
+func toJSON(d *Diagnostic, dir string) JSONDiagnostic {
+	at := within(dir, d.Span)
 	j := JSONDiagnostic{
 		Code: d.Code, Severity: d.Severity, Message: d.Message,
-		File: d.Span.File, Line: d.Span.Start.Line, Column: d.Span.Start.Column,
+		File: at.File, Line: at.Start.Line, Column: at.Start.Column,
 		Object: d.Object, Witness: d.Witness, Fingerprint: d.Fingerprint(), Waived: d.Waived,
 	}
 	for _, r := range d.Related {
-		j.Related = append(j.Related, JSONRelated{r.Span.File, r.Span.Start.Line, r.Span.Start.Column, r.Message})
+		j.Related = append(j.Related, JSONRelated{within(dir, r.Span).File, r.Span.Start.Line, r.Span.Start.Column, r.Message})
 	}
 	if d.Fix != nil {
-		j.Fix = &JSONFix{Message: d.Fix.Message, Edits: jsonEdits(d.Fix.Edits)}
+		j.Fix = &JSONFix{Message: d.Fix.Message, Edits: jsonEdits(d.Fix.Edits, dir)}
 	}
 	return j
 }
 
-func jsonEdits(edits []source.Edit) []JSONEdit {
+func jsonEdits(edits []source.Edit, dir string) []JSONEdit {
 	out := make([]JSONEdit, len(edits))
 	for i, e := range edits {
 		end := e.Span.End
 		if !end.IsValid() {
 			end = e.Span.Start
 		}
-		out[i] = JSONEdit{e.Span.File, e.Span.Start.Line, e.Span.Start.Column, end.Line, end.Column, e.New}
+		out[i] = JSONEdit{within(dir, e.Span).File, e.Span.Start.Line, e.Span.Start.Column, end.Line, end.Column, e.New}
 	}
 	return out
 }

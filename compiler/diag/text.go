@@ -4,12 +4,18 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"path"
 	"strings"
+
+	"github.com/mesh-compile/mesh-compile/compiler/source"
 )
 
 // TextOptions of WriteText.
 type TextOptions struct {
 	Color bool // ANSI colours; the caller decides, by terminal and NO_COLOR
+	// Dir is put before file names, so that they can be opened from where the
+	// command was called.
+	Dir string
 }
 
 var severityColors = map[Severity]string{Info: "\x1b[36m", Warning: "\x1b[33m", Error: "\x1b[31m", Critical: "\x1b[1;31m"}
@@ -27,12 +33,12 @@ func WriteText(w io.Writer, l List, opt TextOptions) error {
 
 func writeOne(out *bufio.Writer, d *Diagnostic, opt TextOptions) {
 	if d.Span.File != "" {
-		fmt.Fprintf(out, "%s: ", d.Span)
+		fmt.Fprintf(out, "%s: ", within(opt.Dir, d.Span))
 	}
 	out.WriteString(prefix(d, opt))
 	fmt.Fprintf(out, "%s [%s]\n", oneLine(d.Message), d.Code)
 	for _, r := range d.Related {
-		fmt.Fprintf(out, "\t%s: %s\n", r.Span, oneLine(r.Message))
+		fmt.Fprintf(out, "\t%s: %s\n", within(opt.Dir, r.Span), oneLine(r.Message))
 	}
 	if d.Witness != nil {
 		fmt.Fprintf(out, "\twitness: %s\n", oneLine(d.Witness.String()))
@@ -40,6 +46,14 @@ func writeOne(out *bufio.Writer, d *Diagnostic, opt TextOptions) {
 	if d.Fix != nil {
 		fmt.Fprintf(out, "\tfix: %s\n", oneLine(d.Fix.Message))
 	}
+}
+
+// within places a span's file below dir.
+func within(dir string, s source.Span) source.Span {
+	if dir != "" && s.File != "" {
+		s.File = path.Join(dir, s.File)
+	}
+	return s
 }
 
 // prefix names the severity. An error is the normal case and needs no word.
