@@ -11,6 +11,8 @@ const table = `
 # documents and the model
 compiler/source < compiler/diag, compiler/mesh, compiler/source/open
 compiler/diag, schemas < compiler/load
+compiler/load, schemas < compiler/load/structural
+compiler/load/structural < compiler/dialect/native
 controller/api/v1alpha1 < compiler/dialect/native, schemas, schemas/*
 compiler/load, compiler/mesh < compiler/dialect, compiler/dialect/*
 compiler/dialect/* < compiler/dialect, compiler/convert
