@@ -146,9 +146,9 @@ func (b *Builder) includeBlob(d Digest, what string) error {
 	if _, ok := b.out.blobs[d]; ok {
 		return nil
 	}
-	data, ok := b.find(d)
-	if !ok {
-		return fmt.Errorf("%s: %w", what, &BlobError{Digest: d, Reason: BlobMissing})
+	data, err := b.find(d)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
 	}
 	if len(data) > maxBlobBytes {
 		return fmt.Errorf("%s: %w", what, &BlobError{Digest: d, Reason: BlobSize,
@@ -158,12 +158,16 @@ func (b *Builder) includeBlob(d Digest, what string) error {
 	return nil
 }
 
-func (b *Builder) find(d Digest) ([]byte, bool) {
+// find returns a blob without hashing it: its digest was computed when it was
+// added.
+func (b *Builder) find(d Digest) ([]byte, error) {
 	if data, ok := b.known.blobs[d]; ok {
-		return data, true
+		return data, nil
 	}
-	data, ok := b.prev.blobs[d]
-	return data, ok
+	if data, ok := b.prev.blobs[d]; ok {
+		return data, nil
+	}
+	return nil, &BlobError{Digest: d, Reason: BlobMissing}
 }
 
 func (b *Builder) includeSlice(d Digest) error {
@@ -172,9 +176,9 @@ func (b *Builder) includeSlice(d Digest) error {
 	}
 	lists, checked := b.prev.slices[d]
 	if !checked {
-		data, ok := b.find(d)
-		if !ok {
-			return &BlobError{Digest: d, Reason: BlobMissing}
+		data, err := b.find(d)
+		if err != nil {
+			return err
 		}
 		decoded, err := DecodeSlice(data)
 		if err != nil {
@@ -221,25 +225,25 @@ func (b *Builder) findList(d Digest) (*List, error) {
 	if l, ok := b.prev.lists[d]; ok {
 		return l, nil
 	}
-	data, ok := b.find(d)
-	if !ok {
-		return nil, &BlobError{Digest: d, Reason: BlobMissing}
+	data, err := b.find(d)
+	if err != nil {
+		return nil, err
 	}
 	return loadList(d, data, b.find)
 }
 
-// loadList reads a list and finds its resources with get, whose bytes are
-// known to have the digest asked for.
-func loadList(d Digest, data []byte, get func(Digest) ([]byte, bool)) (*List, error) {
+// loadList reads a list and finds its resources with get, whose bytes have
+// the digest asked for.
+func loadList(d Digest, data []byte, get func(Digest) ([]byte, error)) (*List, error) {
 	refs, err := DecodeList(data)
 	if err != nil {
 		return nil, &BlobError{Digest: d, Reason: BlobMalformed, Err: err}
 	}
 	l := &List{digest: d, data: data, refs: refs, bytes: make([][]byte, len(refs))}
 	for i, r := range refs {
-		body, ok := get(r.Digest)
-		if !ok {
-			return nil, &BlobError{Digest: r.Digest, Reason: BlobMissing, Err: errors.New(r.Type + " " + r.Name)}
+		body, err := get(r.Digest)
+		if err != nil {
+			return nil, fmt.Errorf("%s %q: %w", r.Type, r.Name, err)
 		}
 		if uint64(len(body)) != r.Size {
 			return nil, &BlobError{Digest: r.Digest, Reason: BlobSize,

@@ -21,7 +21,6 @@ type Content struct {
 // the digest in a verified leaf is all that has to be trusted. The error is a
 // [*BlobError] when a blob is at fault.
 func Load(leaf Leaf, get Source) (*Content, error) {
-	get = verified(get)
 	lists, err := loadSlice(leaf.Slice, get)
 	if err != nil {
 		return nil, err
@@ -31,7 +30,7 @@ func Load(leaf Leaf, get Source) (*Content, error) {
 		c.Resources = append(c.Resources, l.Resources()...)
 	}
 	if !leaf.Bundle.IsZero() {
-		if c.Bundle, err = fetch(leaf.Bundle, get); err != nil {
+		if c.Bundle, err = Fetch(leaf.Bundle, get); err != nil {
 			return nil, err
 		}
 	}
@@ -45,7 +44,7 @@ func Load(leaf Leaf, get Source) (*Content, error) {
 // loadSlice reads a slice's lists by way of a builder, which holds slices to
 // the same rules wherever they come from.
 func loadSlice(d Digest, get Source) ([]*List, error) {
-	data, err := fetch(d, get)
+	data, err := Fetch(d, get)
 	if err != nil {
 		return nil, err
 	}
@@ -56,11 +55,11 @@ func loadSlice(d Digest, get Source) ([]*List, error) {
 	b := NewBuilder(nil)
 	lists := make([]*List, len(digests))
 	for i, ld := range digests {
-		data, err := fetch(ld, get)
+		data, err := Fetch(ld, get)
 		if err != nil {
 			return nil, err
 		}
-		if lists[i], err = loadList(ld, data, get); err != nil {
+		if lists[i], err = loadList(ld, data, func(d Digest) ([]byte, error) { return Fetch(d, get) }); err != nil {
 			return nil, err
 		}
 		b.known.lists[ld] = lists[i]
@@ -72,29 +71,25 @@ func loadSlice(d Digest, get Source) ([]*List, error) {
 	return lists, nil
 }
 
-// verified returns a source that has no blob whose bytes are not its own.
-// Callers that must tell a false blob from a missing one use fetch.
-func verified(get Source) Source {
-	return func(d Digest) ([]byte, bool) {
-		data, ok := get(d)
-		return data, ok && len(data) <= maxBlobBytes && DigestOf(data) == d
-	}
-}
-
-func fetch(d Digest, get Source) ([]byte, error) {
+// Fetch returns the blob d from get if the bytes are its own, and a
+// [*BlobError] otherwise.
+func Fetch(d Digest, get Source) ([]byte, error) {
 	data, ok := get(d)
-	switch {
-	case ok:
-		return data, nil
-	case data != nil:
-		return nil, &BlobError{Digest: d, Reason: BlobDigest, Err: fmt.Errorf("the content has digest %s", DigestOf(data))}
+	if !ok {
+		return nil, &BlobError{Digest: d, Reason: BlobMissing}
 	}
-	return nil, &BlobError{Digest: d, Reason: BlobMissing}
+	if len(data) > maxBlobBytes {
+		return nil, &BlobError{Digest: d, Reason: BlobSize, Err: fmt.Errorf("%d bytes, a blob may have %d", len(data), maxBlobBytes)}
+	}
+	if got := DigestOf(data); got != d {
+		return nil, &BlobError{Digest: d, Reason: BlobDigest, Err: fmt.Errorf("the content has digest %s", got)}
+	}
+	return data, nil
 }
 
 func loadAs[T any](d Digest, get Source, decode func([]byte) (T, error)) (T, error) {
 	var zero T
-	data, err := fetch(d, get)
+	data, err := Fetch(d, get)
 	if err != nil {
 		return zero, err
 	}
@@ -107,17 +102,14 @@ func loadAs[T any](d Digest, get Source, decode func([]byte) (T, error)) (T, err
 
 // Missing returns the digests that a reader of leaf has to fetch next, sorted:
 // first the slice and the leaf's own blobs, then the lists, then the
-// resources. It is empty when [Load] has all it needs.
+// resources. A blob with other bytes than its own is missing. There are none
+// when [Load] has all it needs.
 func Missing(leaf Leaf, get Source) ([]Digest, error) {
-	get = verified(get)
 	wave := map[Digest]bool{}
 	need := func(d Digest) []byte {
-		data, ok := get(d)
-		if !ok && !d.IsZero() {
+		data, err := Fetch(d, get)
+		if err != nil && !d.IsZero() {
 			wave[d] = true
-		}
-		if !ok {
-			return nil
 		}
 		return data
 	}

@@ -336,7 +336,7 @@ func (a *Accepted) Needs(get artifact.Source) ([]artifact.Digest, error) {
 		return nil, blobFault(err)
 	}
 	if d := a.Release.Trust.BundleDigest; !d.IsZero() && !slices.Contains(need, d) {
-		if data, ok := get(d); !ok || artifact.DigestOf(data) != d {
+		if _, err := artifact.Fetch(d, get); err != nil {
 			need = append(need, d)
 		}
 	}
@@ -351,14 +351,9 @@ func (a *Accepted) Load(get artifact.Source) (*Loaded, error) {
 	}
 	out := &Loaded{Content: *content}
 	if d := a.Release.Trust.BundleDigest; !d.IsZero() {
-		data, ok := get(d)
-		if !ok {
-			return nil, refuse(ReleaseBlobMissing, "reading the trust bundle %s: it is not there", d)
+		if out.TrustBundle, err = artifact.Fetch(d, get); err != nil {
+			return nil, blobFault(err)
 		}
-		if got := artifact.DigestOf(data); got != d {
-			return nil, refuse(ReleaseDigest, "reading the trust bundle %s: the content has digest %s", d, got)
-		}
-		out.TrustBundle = data
 	}
 	return out, nil
 }
