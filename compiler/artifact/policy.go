@@ -48,7 +48,14 @@ func DecodeConstraints(data []byte) (Constraints, error) {
 	return c, c.check()
 }
 
+// maxEntries bounds every list in a policy blob: several times the
+// 10,000 services of the largest mesh that is measured.
+const maxEntries = 1 << 16
+
 func (c Constraints) check() error {
+	if len(c.EndpointCIDRs) > maxEntries || len(c.Clusters) > maxEntries {
+		return fmt.Errorf("constraints: more than %d networks or clusters", maxEntries)
+	}
 	for _, s := range c.EndpointCIDRs {
 		if p, err := netip.ParsePrefix(s); err != nil || p != p.Masked() {
 			return fmt.Errorf("constraints: %.100q is not a network in CIDR notation", s)
@@ -136,6 +143,9 @@ func DecodeAgentPolicy(data []byte) (AgentPolicy, error) {
 }
 
 func (a AgentPolicy) check() error {
+	if len(a.Inbound) > maxEntries || len(a.Outbound) > maxEntries {
+		return fmt.Errorf("agent policy: more than %d ports", maxEntries)
+	}
 	if a.Engine != EngineRBAC && a.Engine != EngineOPA {
 		return fmt.Errorf("agent policy: unknown engine %.100q", a.Engine)
 	}

@@ -1,8 +1,6 @@
 package sign
 
 import (
-	"errors"
-	"slices"
 	"time"
 
 	"github.com/mesh-compile/mesh-compile/compiler/artifact"
@@ -227,89 +225,6 @@ func (s *State) newest(t Time) {
 	}
 }
 
-// checkFreshness verifies the freshness document. Where root has the role, an
-// agent without a high-water mark must have one: a mark is all that else
-// tells a current release from an old one.
-func (v *Verifier) checkFreshness(a *Accepted, envelope []byte, last State, now time.Time) error {
-	role := v.root.doc.Roles.Freshness
-	if role == nil || envelope == nil {
-		switch {
-		case last.hasMark(a.Release.SequenceEpoch):
-		case role != nil:
-			return refuse(FreshnessMissing, "verifying release %d: an agent without a high-water mark needs a freshness document", a.Release.Sequence)
-		default:
-			a.alarm(AlarmNoFreshness)
-		}
-		return nil
-	}
-	s, err := open(freshnessType, envelope)
-	if err != nil {
-		return err
-	}
-	if _, err := v.root.meets(freshnessType, s, *role); err != nil {
-		return err
-	}
-	f := &Freshness{}
-	if err := s.decode(freshnessType, f); err != nil {
-		return err
-	}
-	if err := v.freshFor(f); err != nil {
-		return err
-	}
-	if err := v.freshAt(f, now); err != nil {
-		return err
-	}
-	return a.freshen(f, s.digest(), last)
-}
-
-func (v *Verifier) freshFor(f *Freshness) error {
-	switch root := &v.root.doc; {
-	case f.MeshID != root.MeshID:
-		return freshnessType.refuse("mesh", "it is for mesh %.80q, this one is %q", f.MeshID, root.MeshID)
-	case !f.Audience.includes(v.self):
-		return freshnessType.refuse("audience", "it is for environment %.80q, clusters %.200q", f.Audience.Environment, f.Audience.Clusters)
-	case f.SequenceEpoch != root.SequenceEpoch:
-		return freshnessType.refuse("epoch", "it is of epoch %d, the root's is %d", f.SequenceEpoch, root.SequenceEpoch)
-	case f.RootVersion > root.Version:
-		return freshnessType.refuse("root", "root version %d is current, version %d is known here", f.RootVersion, root.Version)
-	}
-	return nil
-}
-
-func (v *Verifier) freshAt(f *Freshness, now time.Time) error {
-	switch root := &v.root.doc; {
-	case f.IssuedAt.After(now.Add(root.ClockSkew.Duration())):
-		return freshnessType.refuse("not-yet-valid", "issued at %s, it is %s", f.IssuedAt, now)
-	case !now.Before(f.ExpiresAt.Time):
-		return freshnessType.refuse("expired", "it expired at %s, it is %s", f.ExpiresAt, now)
-	case f.ExpiresAt.Sub(f.IssuedAt.Time) > root.MaxFreshnessValidity.Duration():
-		return freshnessType.refuse("validity", "it is valid for %s, the root allows %s",
-			f.ExpiresAt.Sub(f.IssuedAt.Time), root.MaxFreshnessValidity.Duration())
-	}
-	return nil
-}
-
-// freshen holds the counter to the last one and the release to the sequence
-// that is called current: that one, with its digest, or a newer one, which a
-// release key has signed since.
-func (a *Accepted) freshen(f *Freshness, digest artifact.Digest, last State) error {
-	switch older := f.SequenceEpoch == last.FreshnessEpoch && f.Counter < last.FreshnessCounter; {
-	case older, f.SequenceEpoch < last.FreshnessEpoch:
-		return freshnessType.refuse("rollback", "counter %d, %d was seen before", f.Counter, last.FreshnessCounter)
-	case f.SequenceEpoch == last.FreshnessEpoch && f.Counter == last.FreshnessCounter && digest != last.Freshness:
-		return freshnessType.refuse("rollback", "counter %d was seen with other content", f.Counter)
-	case a.Release.Sequence < f.CurrentSequence,
-		a.Release.Sequence == f.CurrentSequence && a.Digest != f.CurrentReleaseDigest:
-		return freshnessType.refuse("superseded", "release %d with digest %s is offered, %d with digest %s is current",
-			a.Release.Sequence, a.Digest, f.CurrentSequence, f.CurrentReleaseDigest)
-	}
-	a.Freshness = f
-	a.State.FreshnessEpoch, a.State.FreshnessCounter, a.State.Freshness = f.SequenceEpoch, f.Counter, digest
-	a.State.FreshUntil = f.ExpiresAt
-	a.State.newest(f.IssuedAt)
-	return nil
-}
-
 // checkLeaf takes the leaf of this workload and no other, in the signed tree.
 func (v *Verifier) checkLeaf(a *Accepted, in artifact.Inclusion) error {
 	if want := (artifact.Key{SPIFFEID: v.self.SPIFFEID, Workload: v.self.Workload}); in.Leaf.Key() != want {
@@ -320,58 +235,6 @@ func (v *Verifier) checkLeaf(a *Accepted, in artifact.Inclusion) error {
 	}
 	a.Leaf = in.Leaf
 	return nil
-}
-
-// Loaded is everything that an accepted release names for one workload.
-type Loaded struct {
-	artifact.Content
-	TrustBundle []byte // PEM; nil where the release names none
-}
-
-// Needs returns the digests to fetch next, until there are none and
-// [Accepted.Load] can do its work.
-func (a *Accepted) Needs(get artifact.Source) ([]artifact.Digest, error) {
-	need, err := artifact.Missing(a.Leaf, get)
-	if err != nil {
-		return nil, blobFault(err)
-	}
-	if d := a.Release.Trust.BundleDigest; !d.IsZero() && !slices.Contains(need, d) {
-		if _, err := artifact.Fetch(d, get); err != nil {
-			need = append(need, d)
-		}
-	}
-	return need, nil
-}
-
-// Load checks and reads the blobs of a live leaf.
-func (a *Accepted) Load(get artifact.Source) (*Loaded, error) {
-	content, err := artifact.Load(a.Leaf, get)
-	if err != nil {
-		return nil, blobFault(err)
-	}
-	out := &Loaded{Content: *content}
-	if d := a.Release.Trust.BundleDigest; !d.IsZero() {
-		if out.TrustBundle, err = artifact.Fetch(d, get); err != nil {
-			return nil, blobFault(err)
-		}
-	}
-	return out, nil
-}
-
-func blobFault(err error) error {
-	code := ReleaseBlobMalformed
-	var fault *artifact.BlobError
-	if errors.As(err, &fault) {
-		switch fault.Reason {
-		case artifact.BlobMissing:
-			code = ReleaseBlobMissing
-		case artifact.BlobDigest:
-			code = ReleaseDigest
-		case artifact.BlobSize:
-			code = ReleaseBlobSize
-		}
-	}
-	return refuse(code, "reading the release: %w", err)
 }
 
 // CheckRelease verifies a whole release, as its publisher or an auditor does:
