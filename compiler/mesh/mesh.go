@@ -62,6 +62,16 @@ type Fragment struct {
 	Tests           []*Test
 	Invariants      []*Invariant
 	Grants          []*Grant
+	Expiries        []*Expiry
+}
+
+// Expiry is something in a document that waits for an end: after At, new builds
+// fail at Span. It never changes what is compiled.
+type Expiry struct {
+	Origin
+	What string // for people: "fault of rule \"canary\""
+	At   time.Time
+	Span source.Span // of the date
 }
 
 // Settings is the mesh-wide document (native Mesh).
@@ -150,6 +160,7 @@ type Workload struct {
 	// same name, or NamespaceWide to all of the namespace.
 	Overlay       bool
 	NamespaceWide bool
+	// Uses are the services in scope; without Name all of the namespace.
 	Uses          []Ref
 	HasUses       bool
 	Capture       Capture // "" where not written
@@ -199,6 +210,8 @@ type Ref struct {
 	Name, Namespace string
 	Host            string
 	Span            source.Span
+	// External is set where a native document names an ExternalService.
+	External bool
 }
 
 // String is the name as the user wrote it.
@@ -250,6 +263,7 @@ type Grant struct {
 type Waiver struct {
 	Origin
 	Fingerprint, Reason, Owner string
+	Code                       string // of the diagnostic, "" where not written
 	Expires                    time.Time
 	ExpiresAt                  source.Span
 }

@@ -288,7 +288,9 @@ type ExpectDestination struct {
 	Service Ref
 	Version string
 	Percent float64
-	Span    source.Span
+	// AnyPercent is set where the document does not judge the share.
+	AnyPercent bool
+	Span       source.Span
 }
 
 // Invariant must hold for all requests. Decided in package analyze.

@@ -109,6 +109,9 @@ type Rule struct {
 	To       []Destination
 	Redirect *Redirect
 	Respond  *Respond
+	// TotalWeight is what the weights of To must sum to (native); 0: they are
+	// relative.
+	TotalWeight uint32
 
 	Rewrite         *Rewrite
 	RequestHeaders  *HeaderOps
