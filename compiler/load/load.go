@@ -85,7 +85,8 @@ type Result struct {
 	Files     map[string]FileInfo
 	Foreign   []Foreign // by file, then in order of appearance
 
-	units map[string]*unit // what Previous takes over, by file or CUE package
+	units  map[string]*unit  // what Previous takes over, by file or CUE package
+	cueKey [sha256.Size]byte // covers all CUE units
 }
 
 // FileInfo describes a file that was read.
@@ -222,7 +223,7 @@ func (l *loader) withoutCharts(found []string) []string {
 	})
 	for chart, n := range skipped {
 		l.diags.Add(CodeUnrendered, diag.Info, source.Span{File: path.Join(chart, "Chart.yaml")},
-			"%d templates of this Helm chart are not read: render them with helm template and commit or pipe the output", n)
+			"the templates of this Helm chart (%d files) are not read: render them with helm template and commit or pipe the output", n)
 	}
 	return found
 }
@@ -319,6 +320,7 @@ func (l *loader) finish() (*Result, diag.List) {
 	// Documents of one comprehension share a place and stay in CUE's order.
 	slices.SortStableFunc(l.out.Documents, func(a, b *Document) int { return source.Compare(a.Span, b.Span) })
 	slices.SortStableFunc(l.out.Foreign, func(a, b Foreign) int { return source.Compare(a.Span, b.Span) })
+	l.out.Documents = collapse(l.out.Documents)
 	l.diags.Sort()
 	return &l.out, l.diags
 }

@@ -2,6 +2,7 @@ package load
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
@@ -68,6 +69,46 @@ func checkMetadata(doc *Document, u *unit) {
 
 // unresolved placeholders have a diagnostic already.
 func unresolved(text string) bool { return strings.Contains(text, "$") }
+
+// collapse drops repetitions of one object in CUE: a package sees the files of
+// the same package above it, and a table may name a value twice.
+func collapse(docs []*Document) []*Document {
+	type name struct{ version, kind, namespace, name string }
+	seen := map[name][]*Document{}
+	return slices.DeleteFunc(docs, func(d *Document) bool {
+		if !d.FromCUE {
+			return false
+		}
+		key := name{d.APIVersion, d.Kind, d.Namespace, d.Name}
+		if slices.ContainsFunc(seen[key], func(o *Document) bool { return Equal(o.Root, d.Root) }) {
+			return true
+		}
+		seen[key] = append(seen[key], d)
+		return false
+	})
+}
+
+// Equal reports whether two values are the same, wherever they stand and in
+// whatever order their fields are.
+func Equal(a, b *Node) bool {
+	if a == b {
+		return true
+	}
+	if a == nil || b == nil || a.Kind != b.Kind || a.Text != b.Text || len(a.Fields) != len(b.Fields) || len(a.Items) != len(b.Items) {
+		return false
+	}
+	for i := range a.Fields {
+		if other := b.Field(a.Fields[i].Key); other == nil || !Equal(a.Fields[i].Value, other.Value) {
+			return false
+		}
+	}
+	for i := range a.Items {
+		if !Equal(a.Items[i], b.Items[i]) {
+			return false
+		}
+	}
+	return true
+}
 
 // isDNSName checks an RFC 1123 label, or with dots a subdomain.
 func isDNSName(s string, length int, dots bool) bool {

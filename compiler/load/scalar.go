@@ -119,12 +119,12 @@ func (c *converter) ambiguous(n *yaml.Node, at source.Span) {
 	if text == "" || len(text) > 64 {
 		return
 	}
-	why := ""
+	why, write := "", "write the decimal number, or %q for the text"
 	switch first := text[0]; {
 	case len(text) <= 3 && slices.Contains(yaml11Booleans, text):
-		why = "a boolean for Kubernetes and a string for others"
+		why, write = "a boolean for Kubernetes and a string for others", "write true or false, or %q for the text"
 	case n.Tag == "!!float" && strings.ContainsAny(text, "iInN") && strings.Trim(text, "+-.infatyINFATY") == "":
-		why = "no number in JSON"
+		why, write = "no number in JSON", "write %q for the text"
 	case first != '+' && first != '-' && (first < '0' || first > '9'):
 	case sexagesimal.MatchString(text):
 		why = "a number to base 60 for some YAML readers and a string for others"
@@ -134,7 +134,7 @@ func (c *converter) ambiguous(n *yaml.Node, at source.Span) {
 		why = "a number for some YAML readers and a string for others"
 	}
 	if why != "" {
-		c.report(CodeAmbiguous, at, "unquoted %s is %s: write %q, or the plain decimal number or true or false", text, why, text)
+		c.report(CodeAmbiguous, at, "unquoted %s is %s: "+write, text, why, text)
 	}
 }
 
@@ -143,11 +143,13 @@ func (c *converter) ambiguous(n *yaml.Node, at source.Span) {
 func (c *converter) substitute(text string, at source.Span) string {
 	missing := func(name, written string) {
 		if c.strict {
-			c.report(CodePlaceholder, at, "%s has no value: pass --set %s=VALUE", written, name)
+			c.report(CodePlaceholder, at, noValue, written, name, written)
 		}
 	}
 	return substitute(text, c.opt.Set, missing)
 }
+
+const noValue = "%s has no value: pass --set %s=VALUE, or write $%s if it stands for itself"
 
 func substitute(text string, set map[string]string, missing func(name, written string)) string {
 	if strings.IndexByte(text, '$') < 0 {

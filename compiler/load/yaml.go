@@ -83,6 +83,11 @@ func (l *loader) unitKey(f *file) [sha256.Size]byte {
 // quoted scalar (YAML 1.2, 9.1.2).
 func (l *loader) split(f *file, diags *diag.List) []piece {
 	data := bytes.TrimPrefix(f.data, []byte("\xef\xbb\xbf"))
+	// The parser knows YAML 1.1 only by name; it reads 1.2 all the same.
+	if m := yamlDirective.FindSubmatchIndex(data); m != nil {
+		data = bytes.Clone(data)
+		data[m[2]] = '#'
+	}
 	if at := invalidText(data); at >= 0 {
 		line := 1 + bytes.Count(data[:at], []byte("\n"))
 		column := at - bytes.LastIndexByte(data[:at], '\n')
@@ -160,6 +165,8 @@ func (l *loader) parsePiece(p piece) (u unit) {
 }
 
 var (
+	yamlDirective = regexp.MustCompile(`\A(?:[ \t]*(?:#[^\n]*)?\r?\n)*(%)YAML 1\.[0-9]+[ \t\r]*\n`)
+	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.+)' referenced$`)
 	errorLine  = regexp.MustCompile(`^yaml: line (\d+): (.*)$`)
 	apiVersion = regexp.MustCompile(`(?m)^[ \t{,-]*"?apiVersion"?[ \t]*:[ \t]*["']?([^"'\s,]*)`)
 	kindLine   = regexp.MustCompile(`(?m)^[ \t{,-]*"?kind"?[ \t]*:[ \t]*["']?([^"'\s,]*)`)
@@ -172,6 +179,11 @@ func (l *loader) broken(p piece, err error, u *unit) {
 	if m := errorLine.FindStringSubmatch(err.Error()); m != nil {
 		line, _ = strconv.Atoi(m[1])
 		text = m[2]
+	}
+	if m := unknownAnchor.FindStringSubmatch(text); m != nil {
+		if at := bytes.Index(p.text, []byte("*"+m[1])); at >= 0 {
+			line += bytes.Count(p.text[:at], []byte("\n"))
+		}
 	}
 	version, kind := "", ""
 	if m := apiVersion.FindSubmatch(p.text); m != nil {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -142,7 +141,8 @@ func (g git) contents(m *memory, blobs []blob) error {
 	for _, b := range blobs {
 		if err := m.blob(b, in); err != nil {
 			cancel()
-			return errors.Join(err, ignore(cmd.Wait()))
+			_ = cmd.Wait() // its error is that it was ended
+			return err
 		}
 	}
 	if err := cmd.Wait(); err != nil {
@@ -150,9 +150,6 @@ func (g git) contents(m *memory, blobs []blob) error {
 	}
 	return nil
 }
-
-// ignore drops the error of a process that was ended on purpose.
-func ignore(error) error { return nil }
 
 // blob reads one answer: "hash blob size", the content, a line feed.
 func (m *memory) blob(b blob, in *bufio.Reader) error {

@@ -76,14 +76,12 @@ func (m *memory) check(name string) error {
 	return nil
 }
 
-// tree resolves the links and indexes the directories.
+// tree resolves the links and indexes the directories. A link that leads
+// nowhere fails when it is opened, like one on disk.
 func (m *memory) tree(name string) (*Tree, error) {
 	for from, target := range m.links {
 		data, err := m.resolve(from, target)
-		if err != nil {
-			return nil, fmt.Errorf("reading %s: %w", name, err)
-		}
-		m.files[from] = &entry{name: path.Base(from), data: data}
+		m.files[from] = &entry{name: path.Base(from), data: data, err: err}
 	}
 	if err := m.index(); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", name, err)
@@ -94,13 +92,11 @@ func (m *memory) tree(name string) (*Tree, error) {
 func (m *memory) resolve(from, target string) ([]byte, error) {
 	name := from
 	for range 16 {
-		if path.IsAbs(target) {
-			return nil, fmt.Errorf("link %s leads to %s, out of the repository", from, target)
+		joined := path.Join(path.Dir(name), target)
+		if path.IsAbs(target) || !fs.ValidPath(joined) {
+			return nil, fmt.Errorf("the link leads to %s, out of the repository", target)
 		}
-		name = path.Join(path.Dir(name), target)
-		if !fs.ValidPath(name) {
-			return nil, fmt.Errorf("link %s leads to %s, out of the repository", from, target)
-		}
+		name = joined
 		next, ok := m.links[name]
 		if !ok {
 			break
@@ -108,32 +104,39 @@ func (m *memory) resolve(from, target string) ([]byte, error) {
 		target = next
 	}
 	if f := m.files[name]; f != nil {
-		return f.data, nil
+		return f.data, f.err
 	}
-	return nil, fmt.Errorf("link %s leads to %s, which is no policy file here", from, name)
+	return nil, fmt.Errorf("the link leads to %s, which is no policy file here", target)
 }
 
 func (m *memory) index() error {
 	m.dirs["."] = nil
+	for name := range m.files {
+		if err := m.mkdir(path.Dir(name)); err != nil {
+			return err
+		}
+	}
 	for name, f := range m.files {
 		m.dirs[path.Dir(name)] = append(m.dirs[path.Dir(name)], f)
-		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
-			parent := path.Dir(dir)
-			self := &entry{name: path.Base(dir), dir: true}
-			if m.files[dir] != nil {
-				return fmt.Errorf("%s is a file and a directory", dir)
-			}
-			if !slices.ContainsFunc(m.dirs[parent], func(e fs.DirEntry) bool { return e.IsDir() && e.Name() == self.name }) {
-				m.dirs[parent] = append(m.dirs[parent], self)
-			}
-			if _, ok := m.dirs[dir]; !ok {
-				m.dirs[dir] = nil
-			}
-		}
 	}
 	for _, list := range m.dirs {
 		slices.SortFunc(list, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	}
+	return nil
+}
+
+func (m *memory) mkdir(dir string) error {
+	if _, ok := m.dirs[dir]; ok {
+		return nil
+	}
+	if m.files[dir] != nil {
+		return fmt.Errorf("%s is a file and a directory", dir)
+	}
+	if err := m.mkdir(path.Dir(dir)); err != nil {
+		return err
+	}
+	m.dirs[dir] = nil
+	m.dirs[path.Dir(dir)] = append(m.dirs[path.Dir(dir)], &entry{name: path.Base(dir), dir: true})
 	return nil
 }
 
@@ -143,6 +146,9 @@ func (m *memory) Open(name string) (fs.File, error) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
 	}
 	if f := m.files[name]; f != nil {
+		if f.err != nil {
+			return nil, &fs.PathError{Op: "open", Path: name, Err: f.err}
+		}
 		return &openFile{entry: f, Reader: bytes.NewReader(f.data)}, nil
 	}
 	if list, ok := m.dirs[name]; ok {
@@ -156,6 +162,7 @@ type entry struct {
 	name string
 	data []byte
 	dir  bool
+	err  error // of a link that leads nowhere
 }
 
 func (e *entry) Name() string               { return e.name }
