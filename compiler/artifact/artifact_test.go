@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -282,6 +283,43 @@ func TestMissing(t *testing.T) {
 			t.Errorf("a changed blob %s: %v", d, err)
 		}
 		have[d] = keep
+	}
+}
+
+// TestLoadRefuses: what a signed leaf names is still read with care, because
+// the agent and the builder must agree on what it means.
+func TestLoadRefuses(t *testing.T) {
+	t.Parallel()
+	r := mesh(t, nil, 1, nil)
+	body := []byte("body")
+	entry := Ref{Type: clusterType, Name: "x", Digest: DigestOf(body), Size: uint64(len(body))}
+	tests := map[string]struct {
+		lists [][]Ref
+		want  BlobReason // none: it loads
+	}{
+		"good":                    {[][]Ref{{entry}}, ""},
+		"a size that is not true": {[][]Ref{{{entry.Type, entry.Name, entry.Digest, 99}}}, BlobSize},
+		"one resource twice":      {[][]Ref{{entry}, {entry, {entry.Type, "y", entry.Digest, 4}}}, BlobMalformed},
+	}
+	for name, test := range tests {
+		have := maps.Clone(r.blobs)
+		add := func(data []byte) Digest { have[DigestOf(data)] = data; return DigestOf(data) }
+		add(body)
+		var lists []Digest
+		for _, refs := range test.lists {
+			data, err := encodeList(refs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lists = append(lists, add(data))
+		}
+		leaf := r.Leaves()[1]
+		leaf.Slice = add(EncodeSlice(lists))
+		_, err := Load(leaf, func(d Digest) ([]byte, bool) { data, ok := have[d]; return data, ok })
+		var fault *BlobError
+		if errors.As(err, &fault) != (test.want != "") || fault != nil && fault.Reason != test.want {
+			t.Errorf("%s: %v, want reason %q", name, err, test.want)
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package artifact
 
 import (
-	"errors"
 	"fmt"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -10,9 +9,6 @@ import (
 // MerkleAlg names the tree in signed documents: SHA-256 and the leaf and node
 // prefixes of RFC 6962 over [Leaf.Encode].
 const MerkleAlg = "sha256-rfc6962-v1"
-
-// maxProof bounds a proof: no tree that a release may hold is deeper.
-const maxProof = 40
 
 // A Tree is the Merkle tree over a release's leaves.
 type Tree struct {
@@ -78,9 +74,6 @@ type Inclusion struct {
 
 // VerifyInclusion checks in against the signed size and root of a tree.
 func VerifyInclusion(root Digest, size int64, in Inclusion) error {
-	if len(in.Proof) > maxProof {
-		return errors.New("the inclusion proof is longer than any tree is deep")
-	}
 	proof := make(tlog.RecordProof, len(in.Proof))
 	for i, d := range in.Proof {
 		proof[i] = tlog.Hash(d)

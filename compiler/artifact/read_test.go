@@ -76,7 +76,7 @@ func TestReadRefuses(t *testing.T) {
 		"too many files": {limits: Limits{Files: 3, Blob: 1e6, Index: 1e6, Total: 1e6}, want: "more than 3 files"},
 		"long blob":      {limits: Limits{Files: 1e6, Blob: 10, Index: 1e6, Total: 1e6}, want: "more than the 10 bytes"},
 		"long manifest":  {limits: Limits{Files: 1e6, Blob: 1e6, Index: 10, Total: 1e6}, want: "manifest: more than the 10 bytes"},
-		"too much":       {limits: Limits{Files: 1e6, Blob: 1e6, Index: 1e6, Total: 100}, want: "more than the"},
+		"too much":       {limits: Limits{Files: 1e6, Blob: 1e6, Index: 1e6, Total: int64(len(r.Manifest()) + 99)}, want: "more than the"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -173,16 +173,6 @@ func (d *ReleaseDoc) check() error {
 	case d.IssuedAt.IsZero() || d.NotBefore.IsZero() || !d.NotBefore.Before(d.ExpiresAt.Time):
 		return fmt.Errorf("issuedAt, notBefore and expiresAt must be given, in order")
 	}
-	return checkInteger(d.Sequence, d.SequenceEpoch, d.Trust.BundleSequence)
-}
-
-// checkInteger keeps what is signed within what agents read.
-func checkInteger(values ...uint64) error {
-	for _, v := range values {
-		if v > maxInteger {
-			return fmt.Errorf("%d is above 2^53-1", v)
-		}
-	}
 	return nil
 }
 

@@ -368,6 +368,11 @@ func TestKeygenSignVerify(t *testing.T) {
 		if _, _, err := CheckRelease(root, must(b.Build()).WithEnvelope(envelope), noon); CodeOf(err) != ReleaseContent {
 			t.Errorf("another release under this signature: %v", err)
 		}
+		crossed := w.doc
+		crossed.Merkle.Root = artifact.DigestOf(nil)
+		if _, _, err := CheckRelease(root, w.release.WithEnvelope(must(SignRelease(crossed, signer))), noon); CodeOf(err) != ReleaseContent {
+			t.Errorf("another tree under this signature: %v", err)
+		}
 		if err := os.Chmod(name, 0o644); err != nil {
 			t.Fatal(err)
 		}
