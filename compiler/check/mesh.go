@@ -20,6 +20,7 @@ type Mesh struct {
 	waivers    []*mesh.Waiver
 	byService  map[string]*Service
 	byWorkload map[string]*Workload
+	state      *state // for the next run
 }
 
 // Settings of the mesh.
@@ -76,7 +77,11 @@ type Service struct {
 	// Assumed services exist elsewhere; Virtual ones are only a host of a route.
 	Assumed, Virtual bool
 	// Meshed is set where the service's workloads have our proxies.
-	Meshed    bool
+	Meshed bool
+	// Workloads, like those of a Backend, are the server side of workloads: all
+	// but Uses, which is only set in the values that Mesh.Workloads lists. Without
+	// the two sides every service would reach every other, and none could be
+	// taken over by the next run. Compare workloads by Key; Inbound is shared.
 	Workloads []*Workload
 	// VisibleTo are the namespaces that may have it in scope; nil: all.
 	VisibleTo []string
@@ -143,11 +148,13 @@ type Rule struct {
 	Timeout         time.Duration  // of the whole request; 0: none
 	IdleTimeout     *time.Duration // stream idle; nil: the listener's default
 	MaxStream       *time.Duration
-	Retry           *mesh.Retry // nil or Attempts 0: none; PerTry, Methods explicit
-	Fault           *mesh.Fault
-	Mirrors         []MirrorTo
-	CORS            *mesh.CORS
-	Sticky          *mesh.Sticky
+	// Retry is nil where there is none. Conditions and Methods are explicit; nil
+	// Methods are all; without PerTry a try may take all of Timeout.
+	Retry   *mesh.Retry
+	Fault   *mesh.Fault
+	Mirrors []MirrorTo
+	CORS    *mesh.CORS
+	Sticky  *mesh.Sticky
 }
 
 // TotalWeight sums the destinations' weights; at least 1 where To is set.
@@ -227,7 +234,8 @@ type Backend struct {
 	// Identities are the SPIFFE ids that may answer, sorted: the pinned SANs.
 	Identities []string
 	Workloads  []*Workload
-	// Static are the endpoints written in policy, for those without live ones.
+	// Static are the endpoints of external services, with their ports. Endpoints
+	// of workloads are live facts, also where a MeshWorkload writes them.
 	Static []mesh.Endpoint
 	// Resolve by DNS instead of EDS: the hosts of Static are DNS names.
 	DNS bool
@@ -273,7 +281,7 @@ type Workload struct {
 	Engine          mesh.Engine
 	AllowAnyEgress  bool
 	Inbound         []*Inbound // by port
-	Uses            []*Service // in scope, by key; always includes nothing twice
+	Uses            []*Service // in scope, by key, each once; nil in the values that services point to
 	Endpoints       []mesh.Endpoint
 	Locality        string
 	// Rego is set where a policy adds denials written by users, which force
@@ -296,7 +304,8 @@ type Inbound struct {
 // Access is what decides a request at an inbound port: any Deny match denies;
 // else any Allow match allows; else DefaultAllow. Rules are those that concern
 // the port: Operation.Ports and NotPorts are already decided and empty, and on a
-// port that is not HTTP no rule speaks of requests.
+// port that is not HTTP no rule speaks of requests. An exception of a rule takes
+// away what both ExceptFrom and ExceptTo cover, an empty list covering all.
 type Access struct {
 	Deny, Allow, Audit, Custom []*mesh.AccessRule // by ID
 	DefaultAllow               bool

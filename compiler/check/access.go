@@ -1,0 +1,258 @@
+package check
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/mesh"
+	"github.com/mesh-compile/mesh-compile/compiler/source"
+)
+
+// access attaches access and peer policies to the workloads that they select.
+func (c *checker) access() {
+	byNamespace := map[string][]*node{}
+	for _, n := range c.nodes {
+		byNamespace[n.doc.Namespace] = append(byNamespace[n.doc.Namespace], n)
+	}
+	for _, p := range c.in.PeerPolicies {
+		nodes, known := c.targets(p.Origin, &p.Target, byNamespace)
+		for _, n := range nodes {
+			n.peers = append(n.peers, p)
+		}
+		if known && len(nodes) == 0 {
+			c.selectsNothing(p.Origin, p.Target.Span, diag.Warning)
+		}
+	}
+	for _, p := range c.in.AccessPolicies {
+		c.checkAccessPolicy(p)
+		nodes, known := c.targets(p.Origin, &p.Target, byNamespace)
+		for _, n := range nodes {
+			n.policies = append(n.policies, p)
+		}
+		if known && len(nodes) == 0 {
+			c.selectsNothing(p.Origin, p.Target.Span, severityOfNothing(p))
+		}
+	}
+	for _, n := range c.nodes {
+		n.checkPeers()
+	}
+}
+
+// targets returns the workloads that a policy selects; known is false where the
+// target itself does not exist, which is reported here.
+func (c *checker) targets(o mesh.Origin, t *mesh.Target, byNamespace map[string][]*node) (nodes []*node, known bool) {
+	switch {
+	case t.MeshWide && len(t.Selector) == 0:
+		return c.nodes, len(c.nodes) > 0
+	case t.NamespaceWide:
+		return byNamespace[o.Namespace], true
+	case t.Service != nil:
+		return c.serviceTarget(o, t)
+	case t.Workload != "":
+		if n := c.byNode[o.Namespace+"/"+t.Workload]; n != nil {
+			return []*node{n}, true
+		}
+		return nil, true
+	case t.MeshWide:
+		for ns := range byNamespace {
+			nodes = append(nodes, c.selected(ns, t.Selector)...)
+		}
+		slices.SortFunc(nodes, func(a, b *node) int { return cmp.Compare(a.key, b.key) })
+		return nodes, true
+	}
+	return c.selected(o.Namespace, t.Selector), true
+}
+
+func (c *checker) serviceTarget(o mesh.Origin, t *mesh.Target) ([]*node, bool) {
+	s := c.names.find(*t.Service, o.Namespace)
+	if s == nil {
+		c.unknownTarget(o, *t.Service, o.Namespace)
+		return nil, false
+	}
+	if s.ns != o.Namespace {
+		report(&c.diags, o, diag.Diagnostic{
+			Code: MissingGrant, Severity: diag.Error, Span: t.Service.Span,
+			Message: fmt.Sprintf("service %s is of another namespace: its owner says who may call it", s.key),
+		})
+		return nil, false
+	}
+	return s.nodes, true
+}
+
+// selectsNothing reports a policy without effect. A deny that protects nothing
+// is an error: its author believes in it.
+func (c *checker) selectsNothing(o mesh.Origin, at source.Span, severity diag.Severity) {
+	report(&c.diags, o, diag.Diagnostic{
+		Code: SelectsNothing, Severity: severity, Span: at,
+		Message: o.Object() + " selects no workload of this repository",
+	})
+}
+
+func severityOfNothing(p *mesh.AccessPolicy) diag.Severity {
+	if slices.ContainsFunc(p.Rules, func(r *mesh.AccessRule) bool { return r.Action == mesh.Deny }) {
+		return diag.Error
+	}
+	return diag.Warning
+}
+
+// checkAccessPolicy reports what does not depend on the workloads selected.
+func (c *checker) checkAccessPolicy(p *mesh.AccessPolicy) {
+	for _, r := range p.Rules {
+		if r.Action == mesh.Custom {
+			report(&c.diags, p.Origin, diag.Diagnostic{
+				Code: Unsupported, Severity: diag.Error, Span: r.Span,
+				Message: "custom access rules ask an external authorizer, which is not supported yet",
+			})
+		}
+		for _, m := range accessRegexes(r) {
+			if problem := regexProblem(m.Value); problem != "" {
+				report(&c.diags, p.Origin, diag.Diagnostic{Code: RegexLimit, Severity: diag.Error, Span: m.Span, Message: problem})
+			}
+		}
+	}
+	if p.Target.Service != nil {
+		c.checkAccessPorts(p)
+	}
+}
+
+// checkAccessPorts reports ports that the target service does not have.
+func (c *checker) checkAccessPorts(p *mesh.AccessPolicy) {
+	s := c.names.find(*p.Target.Service, p.Namespace)
+	if s == nil {
+		return
+	}
+	for _, r := range p.Rules {
+		if !r.ServicePorts {
+			continue
+		}
+		for _, op := range slices.Concat(r.To, r.ExceptTo) {
+			for _, number := range slices.Concat(op.Ports, op.NotPorts) {
+				if s.port(number) == nil {
+					report(&c.diags, p.Origin, diag.Diagnostic{
+						Code: PortMismatch, Severity: diag.Error, Span: cmp.Or(op.Span, r.Span),
+						Message: fmt.Sprintf("rule %q names port %d, but service %s has %s", r.Name, number, s.key, s.portList()),
+						Related: []diag.Related{{Span: s.origin.Span, Message: "the service"}},
+					})
+				}
+			}
+		}
+	}
+}
+
+func accessRegexes(r *mesh.AccessRule) []mesh.StringMatch {
+	var all []mesh.StringMatch
+	for _, s := range slices.Concat(r.From, r.ExceptFrom) {
+		all = append(all, slices.Concat(s.Principals, s.NotPrincipals, s.Namespaces, s.NotNamespaces)...)
+	}
+	for _, o := range slices.Concat(r.To, r.ExceptTo) {
+		all = append(all, slices.Concat(o.Methods, o.NotMethods, o.Paths, o.NotPaths, o.Hosts, o.NotHosts)...)
+		for _, h := range o.Headers {
+			all = append(all, h.StringMatch)
+		}
+	}
+	for _, w := range r.When {
+		all = append(all, slices.Concat(w.Values, w.NotValues)...)
+	}
+	return slices.DeleteFunc(all, func(m mesh.StringMatch) bool { return m.Kind != mesh.Regex })
+}
+
+// accessOf decides which rules concern an inbound port.
+func (c *checker) accessOf(n *node, in *Inbound) Access {
+	var a Access
+	for _, p := range n.policies {
+		if !concerns(p, in) {
+			continue
+		}
+		for _, r := range p.Rules {
+			at := inboundRule{node: n, in: in, policy: p, rule: r}
+			if decided := at.decide(); decided != nil {
+				list := a.list(r.Action)
+				*list = append(*list, decided)
+			}
+		}
+	}
+	for _, list := range [][]*mesh.AccessRule{a.Deny, a.Allow, a.Audit, a.Custom} {
+		slices.SortStableFunc(list, func(x, y *mesh.AccessRule) int { return cmp.Compare(x.ID, y.ID) })
+	}
+	c.accessDefault(n, &a)
+	return a
+}
+
+func (a *Access) list(action mesh.AccessAction) *[]*mesh.AccessRule {
+	switch action {
+	case mesh.Deny:
+		return &a.Deny
+	case mesh.Audit:
+		return &a.Audit
+	case mesh.Custom:
+		return &a.Custom
+	}
+	return &a.Allow
+}
+
+// concerns reports whether a policy about one service is about this port.
+func concerns(p *mesh.AccessPolicy, in *Inbound) bool {
+	if p.Target.Service == nil || len(in.Services) == 0 {
+		return p.Target.Service == nil
+	}
+	return slices.ContainsFunc(in.Services, func(sp *Port) bool { return isTarget(p, sp.Service) })
+}
+
+func isTarget(p *mesh.AccessPolicy, s *Service) bool {
+	if p.Target.Service.Host != "" {
+		return true // Istio's targets are selectors, gateways and waypoints; none is per port
+	}
+	return refKey(*p.Target.Service, p.Namespace) == s.Key()
+}
+
+// accessDefault is what holds where no rule matches. Istio: allowed, unless an
+// ALLOW policy selects the workload. Otherwise as the mesh says, which never
+// changes a workload that only Istio's policies select.
+func (c *checker) accessDefault(n *node, a *Access) {
+	var closing *mesh.AccessPolicy // Istio ALLOW
+	native := c.set.Defaults == mesh.Native && len(n.policies) == 0
+	for _, p := range n.policies {
+		switch {
+		case p.Dialect != mesh.Istio:
+			native = true
+		case closing == nil && closes(p):
+			closing = p
+		}
+	}
+	if closing != nil {
+		a.DefaultReason = closing.Object() + " allows only what it says"
+		a.DefaultSpan = closing.Span
+		return
+	}
+	if !native {
+		a.DefaultAllow, a.DefaultReason = true, "no ALLOW policy of Istio selects the workload"
+		return
+	}
+	c.nativeDefault(n.doc.Namespace, a)
+}
+
+func closes(p *mesh.AccessPolicy) bool {
+	return p.AllowsNothing || slices.ContainsFunc(p.Rules, func(r *mesh.AccessRule) bool { return r.Action == mesh.Allow })
+}
+
+func (c *checker) nativeDefault(namespace string, a *Access) {
+	for _, ns := range c.set.access {
+		if ns.Name == namespace {
+			a.DefaultAllow, a.DefaultSpan = ns.Allow, ns.Span
+			a.DefaultReason = "the Mesh document opens namespace " + namespace
+			if !ns.Allow {
+				a.DefaultReason = "the Mesh document closes namespace " + namespace
+			}
+			return
+		}
+	}
+	a.DefaultAllow, a.DefaultReason = c.set.accessAllow, "the mesh denies unless allowed"
+	if c.set.accessAllow {
+		a.DefaultReason = "the mesh allows unless denied"
+	}
+	if c.set.document != nil {
+		a.DefaultSpan = c.set.document.Span
+	}
+}

@@ -1,0 +1,84 @@
+package check
+
+import (
+	"strings"
+
+	"github.com/mesh-compile/mesh-compile/compiler/mesh"
+)
+
+// names finds services by what documents call them.
+type names struct {
+	domain string
+	byKey  map[string]*site
+	byHost map[string]*site // lower case, full names and wildcards
+}
+
+// find resolves a reference made in namespace, nil where nobody has the name.
+func (n *names) find(ref mesh.Ref, namespace string) *site {
+	if ref.Host == "" {
+		return n.byKey[refKey(ref, namespace)]
+	}
+	host := strings.TrimSuffix(strings.ToLower(ref.Host), ".")
+	if !strings.Contains(host, ".") {
+		if s := n.byKey[namespace+"/"+host]; s != nil && s.short {
+			return s
+		}
+	}
+	if s := n.byHost[host]; s != nil {
+		return s
+	}
+	return n.wildcard(host)
+}
+
+// wildcard finds the longest "*." host over a name.
+func (n *names) wildcard(host string) *site {
+	for {
+		dot := strings.IndexByte(host, '.')
+		if dot < 0 {
+			return nil
+		}
+		if s := n.byHost["*"+host[dot:]]; s != nil {
+			return s
+		}
+		host = host[dot+1:]
+	}
+}
+
+func refKey(ref mesh.Ref, namespace string) string {
+	if ref.Namespace != "" {
+		namespace = ref.Namespace
+	}
+	return namespace + "/" + ref.Name
+}
+
+// place splits a host into the namespace and name that it would have in the
+// cluster. External hosts keep their whole name in the namespace of reference.
+func (n *names) place(ref mesh.Ref, namespace string) (ns, name string, local bool) {
+	if ref.Host == "" {
+		if ref.Namespace != "" {
+			namespace = ref.Namespace
+		}
+		return namespace, ref.Name, true
+	}
+	host := strings.TrimSuffix(strings.ToLower(ref.Host), ".")
+	trimmed, qualified := strings.CutSuffix(host, ".svc."+n.domain)
+	if !qualified {
+		trimmed, qualified = strings.CutSuffix(host, ".svc")
+	}
+	parts := strings.Split(trimmed, ".")
+	switch {
+	case strings.HasPrefix(host, "*"):
+		return namespace, host, false
+	case len(parts) == 1 && !qualified:
+		return namespace, host, true
+	case len(parts) == 2 && qualified:
+		return parts[1], parts[0], true
+	}
+	return namespace, host, false
+}
+
+// clusterHosts are the names of a service that hold in every namespace.
+func (n *names) clusterHosts(namespace, name string) []string {
+	base := name + "." + namespace
+	return []string{base, base + ".svc", base + ".svc." + n.domain}
+}

@@ -1,0 +1,292 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/mesh"
+)
+
+// table fills the route table of a port: the rules of the routes in force, and
+// the service itself where they leave requests to it.
+func (c *checker) table(s *site, p *Port) {
+	if !p.Protocol.IsHTTP() {
+		p.Rules = []*Rule{c.connectionRule(s, p)}
+		return
+	}
+	open := true // whether a request may reach the end of the table
+	for _, r := range s.routes {
+		rules, closed := c.rulesOf(s, p, r)
+		p.Rules = append(p.Rules, rules...)
+		open = open && !(closed && r.clients == nil)
+	}
+	if open && !(s.virtual && len(s.routes) > 0) {
+		p.Rules = append(p.Rules, c.defaultRule(s, p))
+	}
+}
+
+// rulesOf builds a route's rules on an HTTP port; closed reports that no client
+// of the route goes on to what follows.
+func (c *checker) rulesOf(s *site, p *Port, r *routing) (rules []*Rule, closed bool) {
+	at := location{site: s, port: p, routing: r, diags: &s.diags}
+	for _, doc := range r.doc.Rules {
+		matches := matchesAt(doc, p.Number, r.clients)
+		if len(matches) == 0 {
+			continue
+		}
+		rules = append(rules, c.rule(&at, doc, matches))
+		if slices.ContainsFunc(matches, matchesAll) {
+			return rules, true
+		}
+	}
+	if r.doc.ServiceWhenUnmatched {
+		return rules, false
+	}
+	if r.clients != nil { // others go on to the next route
+		rules = append(rules, &Rule{
+			ID: r.doc.ID() + "/unmatched", Name: "unmatched", Span: r.doc.Span, Origin: r.doc.Origin,
+			Matches: narrow([]mesh.Match{{}}, r.clients),
+			Respond: &mesh.Respond{Status: 404, Span: r.doc.Span},
+		})
+	}
+	return rules, true
+}
+
+// matchesAll reports whether a match, free of ports, takes every request of
+// every client.
+func matchesAll(m mesh.Match) bool {
+	return m.Path == nil && len(m.Methods) == 0 && m.Scheme == nil && m.Authority == nil &&
+		len(m.Headers)+len(m.Query)+len(m.Cookies)+len(m.From) == 0 && !m.GRPC
+}
+
+// matchesAt decides Match.Ports and the clients of a route: the matches that
+// exist on a port.
+func matchesAt(doc *mesh.Rule, port uint32, clients []string) []mesh.Match {
+	written := doc.Matches
+	if len(written) == 0 {
+		written = []mesh.Match{{Span: doc.Span}}
+	}
+	kept := make([]mesh.Match, 0, len(written))
+	for _, m := range written {
+		if len(m.Ports) > 0 && !slices.Contains(m.Ports, port) {
+			continue
+		}
+		m.Ports = nil
+		kept = append(kept, m)
+	}
+	return narrow(kept, clients)
+}
+
+// narrow restricts matches to the clients that see a route.
+func narrow(matches []mesh.Match, clients []string) []mesh.Match {
+	if clients == nil {
+		return matches
+	}
+	kept := matches[:0]
+	for _, m := range matches {
+		m.From = narrowCallers(m.From, clients)
+		if len(m.From) > 0 {
+			kept = append(kept, m)
+		}
+	}
+	return kept
+}
+
+func narrowCallers(from []mesh.Caller, clients []string) []mesh.Caller {
+	if len(from) == 0 {
+		if len(clients) == 0 {
+			return nil
+		}
+		return []mesh.Caller{{Namespaces: clients}}
+	}
+	var out []mesh.Caller
+	for _, f := range from {
+		if len(f.Namespaces) == 0 {
+			f.Namespaces = clients
+		} else {
+			f.Namespaces = slices.DeleteFunc(slices.Clone(f.Namespaces), func(ns string) bool { return !slices.Contains(clients, ns) })
+		}
+		if len(f.Namespaces) > 0 {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// location is where a rule is being checked.
+type location struct {
+	site    *site
+	port    *Port
+	routing *routing
+	diags   *diag.List
+}
+
+func (at *location) dialect() mesh.Dialect { return at.routing.doc.Dialect }
+
+func (at *location) report(d diag.Diagnostic) { report(at.diags, at.routing.doc.Origin, d) }
+
+// rule checks one rule and makes its defaults explicit.
+func (c *checker) rule(at *location, doc *mesh.Rule, matches []mesh.Match) *Rule {
+	r := &Rule{
+		ID: doc.ID, Name: doc.Name, Span: doc.Span, Origin: at.routing.doc.Origin, Matches: matches,
+		Redirect: doc.Redirect, Respond: doc.Respond, Rewrite: doc.Rewrite,
+		RequestHeaders: doc.RequestHeaders, ResponseHeaders: doc.ResponseHeaders,
+		IdleTimeout: doc.IdleTimeout, MaxStream: doc.MaxStream,
+		Fault: doc.Fault, CORS: doc.CORS, Sticky: doc.Sticky,
+	}
+	c.checkRegexes(at, doc)
+	if r.Redirect != nil || r.Respond != nil {
+		return r
+	}
+	grpc := at.port.Protocol == mesh.GRPC || !slices.ContainsFunc(matches, func(m mesh.Match) bool { return !m.GRPC })
+	r.Timeout = timeout(doc.Timeout, c.defaultsOf(at.dialect()), grpc)
+	r.To = c.destinations(at, doc)
+	r.Mirrors = c.mirrors(at, doc)
+	if len(r.To) == 0 { // every destination was refused: never fall back to another
+		r.Respond = &mesh.Respond{Status: 503, Span: doc.Span}
+	}
+	r.Retry = retry(doc.Retry, c.defaultsOf(at.dialect()), hashes(r.To))
+	return r
+}
+
+// defaultsOf is whose defaults a route follows: its own dialect's, or the
+// mesh's where the dialect leaves them to the implementation (Gateway API).
+func (c *checker) defaultsOf(dialect mesh.Dialect) mesh.Dialect {
+	if dialect == mesh.Native || dialect == mesh.Istio {
+		return dialect
+	}
+	return c.set.Defaults
+}
+
+// timeout of a route. Native: 15 s, which is also Envoy's own (route.v3
+// RouteAction.timeout), but not for gRPC, whose callers send deadlines. Istio
+// has none (route.go, setTimeout).
+func timeout(written *mesh.Timeout, dialect mesh.Dialect, grpc bool) time.Duration {
+	switch {
+	case written != nil:
+		return written.Value
+	case dialect == mesh.Native && !grpc:
+		return 15 * time.Second
+	}
+	return 0
+}
+
+// idempotent methods may be repeated without asking (RFC 9110, section 9.2.2).
+var idempotent = []string{"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"}
+
+// istioConditions is Istio's default list since 1.24, which has no status code
+// (core/route/retry/retry.go).
+var istioConditions = []string{"connect-failure", "refused-stream", "unavailable", "cancelled"}
+
+// retry makes a rule's retries explicit. Istio retries every request twice
+// unless told otherwise, on another endpoint unless the endpoint is chosen by a
+// hash; natively nothing is retried unless written.
+func retry(written *mesh.Retry, dialect mesh.Dialect, hashed bool) *mesh.Retry {
+	if written == nil {
+		if dialect != mesh.Istio {
+			return nil
+		}
+		return &mesh.Retry{Attempts: 2, Conditions: istioConditions, AvoidPreviousHosts: !hashed}
+	}
+	if written.Attempts == 0 {
+		return nil
+	}
+	out := *written
+	if dialect == mesh.Istio {
+		if len(out.Conditions) == 0 && len(out.Statuses) == 0 {
+			out.Conditions = istioConditions
+		}
+		return &out
+	}
+	if out.Methods == nil {
+		out.Methods = idempotent
+	}
+	return &out
+}
+
+// hashes reports whether a hash chooses the endpoint of some destination.
+func hashes(to []Destination) bool {
+	return slices.ContainsFunc(to, func(d Destination) bool { return d.Backend.Traffic.LoadBalancing.Hash != nil })
+}
+
+// defaultRule stands for the service itself.
+func (c *checker) defaultRule(s *site, p *Port) *Rule {
+	number := strconv.FormatUint(uint64(p.Number), 10)
+	r := &Rule{
+		ID: "Service/" + s.key + "/" + number + "/default", Name: "default",
+		Span: s.origin.Span, Origin: s.origin, Default: true,
+		Matches: []mesh.Match{{}},
+		To:      []Destination{{Backend: p.Backends[0], Weight: 1, Span: s.origin.Span}},
+	}
+	if p.Protocol.IsHTTP() {
+		r.Timeout = timeout(nil, c.set.Defaults, p.Protocol == mesh.GRPC)
+		r.Retry = retry(nil, c.set.Defaults, hashes(r.To))
+	}
+	return r
+}
+
+// connectionRule is the one rule of a port where requests cannot be seen: the
+// first native rule that asks nothing of them, else the service itself.
+func (c *checker) connectionRule(s *site, p *Port) *Rule {
+	for _, r := range s.routes {
+		if r.doc.Dialect == mesh.Istio || r.clients != nil {
+			continue // its http rules do not concern connections
+		}
+		at := location{site: s, port: p, routing: r, diags: &s.diags}
+		for _, doc := range r.doc.Rules {
+			matches := matchesAt(doc, p.Number, nil)
+			if len(matches) == 0 {
+				continue
+			}
+			if field := httpField(doc, matches); field != "" {
+				at.httpOnly(doc, field)
+				continue
+			}
+			out := c.rule(&at, doc, []mesh.Match{{Span: doc.Span}})
+			out.Timeout, out.Retry = 0, nil
+			if len(out.To) == 0 {
+				continue
+			}
+			return out
+		}
+	}
+	return c.defaultRule(s, p)
+}
+
+// httpField names what a rule says about requests, "" where nothing.
+func httpField(doc *mesh.Rule, matches []mesh.Match) string {
+	switch {
+	case slices.ContainsFunc(matches, func(m mesh.Match) bool { return !matchesAll(m) }):
+		return "match"
+	case doc.Redirect != nil:
+		return "redirect"
+	case doc.Respond != nil:
+		return "respond"
+	case doc.Rewrite != nil:
+		return "rewrite"
+	case doc.RequestHeaders != nil || doc.ResponseHeaders != nil:
+		return "headers"
+	case doc.Retry != nil:
+		return "retry"
+	case doc.Fault != nil:
+		return "fault"
+	}
+	return ""
+}
+
+// httpOnly reports a rule about requests on a port without any, unless the
+// service has HTTP ports too and the rule does not name this one.
+func (at *location) httpOnly(doc *mesh.Rule, field string) {
+	named := slices.ContainsFunc(doc.Matches, func(m mesh.Match) bool { return slices.Contains(m.Ports, at.port.Number) })
+	if !named && slices.ContainsFunc(at.site.ports, func(p mesh.ServicePort) bool { return p.Protocol.IsHTTP() }) {
+		return
+	}
+	at.report(diag.Diagnostic{
+		Code: HTTPOnly, Severity: diag.Error, Span: doc.Span,
+		Message: fmt.Sprintf("rule %q says %q about requests, but port %d of service %s is %s: there are only connections", doc.Name, field, at.port.Number, at.site.key, at.port.Protocol),
+		Related: []diag.Related{{Span: at.site.origin.Span, Message: "the service"}},
+	})
+}

@@ -1,0 +1,64 @@
+package check
+
+import (
+	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/mesh"
+)
+
+// Options of a run.
+type Options struct {
+	// AssumeExternal takes a service that nobody declares for one that exists
+	// outside the repository, instead of an error.
+	AssumeExternal bool
+	// Previous is the result of an earlier run. What depends only on unchanged
+	// documents is taken from it, pointer for pointer. It is only read.
+	Previous *Mesh
+	// ClusterDomain is used where no Mesh document says; "" is "cluster.local".
+	ClusterDomain string
+}
+
+// Run checks the sum of the fragments. Their order does not matter. The mesh is
+// never nil; with errors in the list it is what would be in force without the
+// faulty parts, good enough to analyze and never to be released.
+func Run(fragments []*mesh.Fragment, opt Options) (*Mesh, diag.List) {
+	c := &checker{opt: opt, in: collect(fragments)}
+	c.settle()
+	c.reuseFrom(opt.Previous)
+	c.workloads()
+	c.services()
+	c.assume()
+	c.policies()
+	c.routes()
+	c.access()
+	c.plan()
+	c.build()
+	return c.finish()
+}
+
+// checker is the state of one run.
+type checker struct {
+	opt   Options
+	in    *inputs
+	set   settings
+	diags diag.List // of the mesh as a whole; services and workloads keep their own
+
+	nodes   []*node
+	byNode  map[string]*node
+	byLabel map[labelKey][]*node
+	sites   []*site
+	names   names
+	// unmatched are routes that no sidecar takes, still worth checking.
+	offMesh []*mesh.Route
+
+	prev *state
+}
+
+// report appends a finding about a document.
+func report(l *diag.List, o mesh.Origin, d diag.Diagnostic) *diag.Diagnostic {
+	d.Object = o.Object()
+	if !d.Span.IsValid() {
+		d.Span = o.Span
+	}
+	*l = append(*l, d)
+	return &(*l)[len(*l)-1]
+}

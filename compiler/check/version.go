@@ -1,0 +1,97 @@
+package check
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/mesh"
+)
+
+// version is a part of a service's workloads.
+type version struct {
+	name    string
+	policy  *mesh.VersionPolicy // nil: only by label
+	dialect mesh.Dialect        // of the policy
+	nodes   []*node
+}
+
+// findVersions lists the versions that policies declare and those that
+// workloads are labelled with.
+func (c *checker) findVersions(s *site) {
+	for _, p := range s.policy.versions {
+		v := &version{name: p.Name, policy: p, dialect: s.policy.dialect}
+		for _, n := range s.nodes {
+			if v.selects(n) {
+				v.nodes = append(v.nodes, n)
+			}
+		}
+		s.versions = append(s.versions, v)
+		if len(v.nodes) == 0 && s.has() {
+			s.emptyVersion(p)
+		}
+	}
+	for _, n := range s.nodes {
+		if n.version == "" {
+			continue
+		}
+		v := s.version(n.version)
+		if v == nil {
+			v = &version{name: n.version}
+			s.versions = append(s.versions, v)
+		}
+		if v.policy == nil {
+			v.nodes = append(v.nodes, n)
+		}
+	}
+	slices.SortFunc(s.versions, func(a, b *version) int { return cmp.Compare(a.name, b.name) })
+}
+
+func (v *version) selects(n *node) bool {
+	if v.policy.Labels == nil && v.dialect == mesh.Native {
+		return n.version == v.name
+	}
+	return Selects(v.policy.Labels, n.doc.Labels)
+}
+
+// emptyVersion reports a version without workloads.
+func (s *site) emptyVersion(p *mesh.VersionPolicy) {
+	report(&s.diags, s.policy.docs[0].Origin, diag.Diagnostic{
+		Code: UnknownVersion, Severity: diag.Error, Span: p.Span,
+		Message: fmt.Sprintf("version %q selects no workload of service %s", p.Name, s.key),
+		Related: []diag.Related{{Span: s.origin.Span, Message: "the service"}},
+		Fix:     suggest(p.Name, s.labelled()),
+	})
+}
+
+// labelled are the versions that the workloads have by label or declaration.
+func (s *site) labelled() []string {
+	var names []string
+	for _, n := range s.nodes {
+		if n.version != "" && !slices.Contains(names, n.version) {
+			names = append(names, n.version)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (s *site) version(name string) *version {
+	for _, v := range s.versions {
+		if v.name == name {
+			return v
+		}
+	}
+	return nil
+}
+
+// versionFor finds a version as a dialect may name it: Istio's subsets exist
+// only where a policy declares them.
+func (s *site) versionFor(dialect mesh.Dialect, name string) *version {
+	v := s.version(name)
+	if v != nil && v.policy == nil && dialect == mesh.Istio {
+		return nil
+	}
+	return v
+}

@@ -1,0 +1,167 @@
+package check
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/mesh"
+)
+
+// node is a workload while it is being checked.
+type node struct {
+	key      string
+	doc      *mesh.Workload
+	overlays []*mesh.Workload // that add to it, the most specific first
+	version  string
+	sites    []*site // services over it, by key
+	peers    []*mesh.PeerPolicy
+	policies []*mesh.AccessPolicy
+
+	dirty  bool
+	inputs []any
+	// server is what services point at, full what the mesh lists; see Service.Workloads.
+	server, full *Workload
+	diags        diag.List
+}
+
+// labelKey finds workloads by one label of their namespace.
+type labelKey struct{ namespace, key, value string }
+
+// workloads makes a node of each workload and attaches the documents that only
+// add to it. Every workload that the model names is meshed.
+func (c *checker) workloads() {
+	c.byNode = make(map[string]*node, len(c.in.Workloads))
+	c.byLabel = map[labelKey][]*node{}
+	var overlays []*mesh.Workload
+	for _, pass := range []bool{true, false} { // Kubernetes first: it owns the name
+		for _, doc := range c.in.Workloads {
+			if (doc.Dialect == mesh.Kubernetes) != pass {
+				continue
+			}
+			if doc.NamespaceWide || !pass && c.byNode[doc.Namespace+"/"+doc.Name] != nil {
+				overlays = append(overlays, doc)
+				continue
+			}
+			c.addNode(doc)
+		}
+	}
+	slices.SortFunc(c.nodes, func(a, b *node) int { return cmp.Compare(a.key, b.key) })
+	for _, n := range c.nodes {
+		for k, v := range n.doc.Labels {
+			at := labelKey{n.doc.Namespace, k, v}
+			c.byLabel[at] = append(c.byLabel[at], n)
+		}
+	}
+	c.overlay(overlays)
+}
+
+func (c *checker) addNode(doc *mesh.Workload) {
+	key := doc.Namespace + "/" + doc.Name
+	if first := c.byNode[key]; first != nil {
+		report(&c.diags, doc.Origin, diag.Diagnostic{
+			Code: DuplicateObject, Severity: diag.Error,
+			Message: "workload " + key + " is declared twice",
+			Related: []diag.Related{{Span: first.doc.Span, Message: "the first, which is used"}},
+		})
+		return
+	}
+	n := &node{key: key, doc: doc, version: cmp.Or(doc.Version, doc.Labels["version"])}
+	c.byNode[key] = n
+	c.nodes = append(c.nodes, n)
+}
+
+// overlay attaches documents that add to workloads: those of the same name
+// before those for the whole namespace.
+func (c *checker) overlay(docs []*mesh.Workload) {
+	for _, wide := range []bool{false, true} {
+		for _, doc := range docs {
+			if doc.NamespaceWide != wide {
+				continue
+			}
+			found := false
+			for _, n := range c.nodes {
+				if n.doc.Namespace == doc.Namespace && (wide || n.doc.Name == doc.Name) {
+					n.overlays = append(n.overlays, doc)
+					found = true
+				}
+			}
+			if !found {
+				report(&c.diags, doc.Origin, diag.Diagnostic{
+					Code: SelectsNothing, Severity: diag.Warning,
+					Message: "namespace " + doc.Namespace + " has no workload to add to",
+				})
+			}
+		}
+	}
+}
+
+// written returns the documents that may say something about n, the most
+// specific first.
+func (n *node) written() []*mesh.Workload {
+	docs := make([]*mesh.Workload, 0, 1+len(n.overlays))
+	for _, o := range n.overlays {
+		if !o.NamespaceWide {
+			docs = append(docs, o)
+		}
+	}
+	docs = append(docs, n.doc)
+	for _, o := range n.overlays {
+		if o.NamespaceWide {
+			docs = append(docs, o)
+		}
+	}
+	return docs
+}
+
+// said returns the first non-zero value of a field.
+func said[T comparable](n *node, field func(*mesh.Workload) T) T {
+	var zero T
+	for _, doc := range n.written() {
+		if v := field(doc); v != zero {
+			return v
+		}
+	}
+	return zero
+}
+
+// selected returns the nodes of a namespace that carry all labels of a
+// non-empty selector, by key.
+func (c *checker) selected(namespace string, selector map[string]string) []*node {
+	var fewest []*node
+	for i, k := range slices.Sorted(maps.Keys(selector)) {
+		bucket := c.byLabel[labelKey{namespace, k, selector[k]}]
+		if i == 0 || len(bucket) < len(fewest) {
+			fewest = bucket
+		}
+	}
+	var out []*node
+	for _, n := range fewest {
+		if Selects(selector, n.doc.Labels) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// workload makes the server side of a checked workload; scope is added later.
+func (c *checker) workload(n *node) *Workload {
+	account := cmp.Or(n.doc.ServiceAccount, "default")
+	capture := mesh.CaptureRedirect
+	if n.doc.Dialect == mesh.Native {
+		capture = mesh.CaptureNone // nothing sets up redirection where there is no pod
+	}
+	egress := said(n, func(w *mesh.Workload) string { return w.EgressMode })
+	w := &Workload{
+		Origin: n.doc.Origin, Namespace: n.doc.Namespace, Name: n.doc.Name,
+		Labels: n.doc.Labels, ServiceAccount: account, Version: n.version,
+		Identity:       c.set.identity(n.doc.Namespace, account),
+		Capture:        cmp.Or(said(n, func(w *mesh.Workload) mesh.Capture { return w.Capture }), capture),
+		Engine:         cmp.Or(said(n, func(w *mesh.Workload) mesh.Engine { return w.Engine }), mesh.EngineRBAC),
+		AllowAnyEgress: egress == "allow-any" || egress == "" && c.set.AllowAnyEgress,
+		Endpoints:      n.doc.Endpoints, Locality: n.doc.Locality,
+	}
+	w.Inbound = c.inbounds(n)
+	return w
+}
