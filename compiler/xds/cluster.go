@@ -1,0 +1,210 @@
+package xds
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/mesh-compile/mesh-compile/compiler/check"
+	"github.com/mesh-compile/mesh-compile/compiler/mesh"
+)
+
+const (
+	httpProtocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+	// passthroughCluster goes where the client wanted to (egress allow-any).
+	passthroughCluster = "passthrough"
+)
+
+// cluster returns the resource of a backend.
+func (g *Generator) cluster(b *check.Backend) (Resource, error) {
+	return g.clusters.get(b, func() (Resource, error) {
+		var p packer
+		name := ClusterName(b)
+		r, err := newResource(ClusterType, name, p.outboundCluster(name, b))
+		if err == nil && p.err != nil {
+			err = fmt.Errorf("cluster %q: %w", name, p.err)
+		}
+		return r, err
+	})
+}
+
+func (p *packer) outboundCluster(name string, b *check.Backend) *clusterv3.Cluster {
+	t := &b.Traffic
+	out := &clusterv3.Cluster{
+		Name:                      name,
+		ConnectTimeout:            connectTimeout(&t.Connections),
+		CircuitBreakers:           circuitBreakers(t),
+		OutlierDetection:          outlierDetection(t.OutlierDetection),
+		TransportSocket:           p.clientTLS(b),
+		UpstreamConnectionOptions: keepAlive(t.Connections.KeepAlive),
+	}
+	p.setDiscovery(out, b)
+	p.setLoadBalancing(out, b)
+	if t.PanicPercent != nil {
+		commonLB(out).HealthyPanicThreshold = &typev3.Percent{Value: float64(*t.PanicPercent)}
+	}
+	out.TypedExtensionProtocolOptions = p.protocolOptions(httpOptions(b))
+	return out
+}
+
+func commonLB(c *clusterv3.Cluster) *clusterv3.Cluster_CommonLbConfig {
+	if c.CommonLbConfig == nil {
+		c.CommonLbConfig = &clusterv3.Cluster_CommonLbConfig{}
+	}
+	return c.CommonLbConfig
+}
+
+const defaultConnectTimeout = 10 * time.Second // as Istio has it
+
+func connectTimeout(c *mesh.Connections) *durationpb.Duration {
+	if c.ConnectTimeout == nil {
+		return durationpb.New(defaultConnectTimeout)
+	}
+	return durationpb.New(*c.ConnectTimeout)
+}
+
+// setDiscovery: unsigned endpoints (EDS) are only for backends whose identity is
+// pinned; a plaintext destination is DNS on its signed name or signed addresses.
+func (p *packer) setDiscovery(c *clusterv3.Cluster, b *check.Backend) {
+	switch {
+	case b.Traffic.LoadBalancing.Policy == "passthrough":
+		setType(c, clusterv3.Cluster_ORIGINAL_DST)
+	case b.TLS == check.TLSMesh:
+		useEDS(c)
+	case b.DNS:
+		p.useDNS(c, b, b.Static)
+	case len(b.Static) > 0:
+		setType(c, clusterv3.Cluster_STATIC)
+		c.LoadAssignment = assignment(c.Name, b, b.Static)
+	default:
+		name, ok := dnsName(b.Port.Service)
+		if !ok {
+			p.fail(fmt.Errorf("service %s has neither endpoints nor a name to resolve", b.Port.Service.Key()))
+		}
+		p.useDNS(c, b, []mesh.Endpoint{{Address: name}})
+	}
+}
+
+func setType(c *clusterv3.Cluster, t clusterv3.Cluster_DiscoveryType) {
+	c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: t}
+}
+
+func useEDS(c *clusterv3.Cluster) {
+	setType(c, clusterv3.Cluster_EDS)
+	c.EdsClusterConfig = &clusterv3.Cluster_EdsClusterConfig{EdsConfig: adsSource()}
+}
+
+func (p *packer) useDNS(c *clusterv3.Cluster, b *check.Backend, hosts []mesh.Endpoint) {
+	setType(c, clusterv3.Cluster_STRICT_DNS)
+	c.DnsLookupFamily = clusterv3.Cluster_V4_PREFERRED
+	c.RespectDnsTtl = true
+	c.LoadAssignment = assignment(c.Name, b, hosts)
+}
+
+func assignment(cluster string, b *check.Backend, endpoints []mesh.Endpoint) *endpointv3.ClusterLoadAssignment {
+	var lb []*endpointv3.LbEndpoint
+	for _, e := range endpoints {
+		port := e.Port
+		if port == 0 {
+			port = b.Port.Number
+		}
+		lb = append(lb, lbEndpoint(e.Address, port, e.Weight))
+	}
+	return &endpointv3.ClusterLoadAssignment{
+		ClusterName: cluster,
+		Endpoints:   []*endpointv3.LocalityLbEndpoints{{LbEndpoints: lb}},
+	}
+}
+
+func lbEndpoint(address string, port, weight uint32) *endpointv3.LbEndpoint {
+	out := &endpointv3.LbEndpoint{HostIdentifier: &endpointv3.LbEndpoint_Endpoint{
+		Endpoint: &endpointv3.Endpoint{Address: socketAddress(address, port)},
+	}}
+	if weight > 0 {
+		out.LoadBalancingWeight = wrapperspb.UInt32(weight)
+	}
+	return out
+}
+
+func socketAddress(address string, port uint32) *corev3.Address {
+	return &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
+		Address: address, PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: port},
+	}}}
+}
+
+func circuitBreakers(t *check.Traffic) *clusterv3.CircuitBreakers {
+	b := t.CircuitBreaker
+	out := &clusterv3.CircuitBreakers_Thresholds{
+		MaxConnections:     wrapperspb.UInt32(b.MaxConnections),
+		MaxPendingRequests: wrapperspb.UInt32(b.MaxPendingRequests),
+		MaxRequests:        wrapperspb.UInt32(b.MaxRequests),
+		MaxRetries:         wrapperspb.UInt32(b.MaxRetries),
+		TrackRemaining:     true,
+	}
+	if r := t.RetryBudget; r != nil {
+		out.RetryBudget = &clusterv3.CircuitBreakers_Thresholds_RetryBudget{
+			BudgetPercent:       &typev3.Percent{Value: r.Percent},
+			MinRetryConcurrency: wrapperspb.UInt32(r.MinRetryConcurrency),
+		}
+	}
+	return &clusterv3.CircuitBreakers{Thresholds: []*clusterv3.CircuitBreakers_Thresholds{out}}
+}
+
+func keepAlive(k *mesh.KeepAlive) *clusterv3.UpstreamConnectionOptions {
+	if k == nil {
+		return nil
+	}
+	out := &corev3.TcpKeepalive{}
+	if k.Probes > 0 {
+		out.KeepaliveProbes = wrapperspb.UInt32(k.Probes)
+	}
+	if k.Time > 0 {
+		out.KeepaliveTime = wrapperspb.UInt32(seconds(k.Time))
+	}
+	if k.Interval > 0 {
+		out.KeepaliveInterval = wrapperspb.UInt32(seconds(k.Interval))
+	}
+	return &clusterv3.UpstreamConnectionOptions{TcpKeepalive: out}
+}
+
+// seconds rounds up: Envoy has whole seconds, and 0 would mean the system's default.
+func seconds(d time.Duration) uint32 { return uint32(math.Ceil(d.Seconds())) }
+
+func (p *packer) protocolOptions(o *httpv3.HttpProtocolOptions) map[string]*anypb.Any {
+	if o == nil {
+		return nil
+	}
+	return map[string]*anypb.Any{httpProtocolOptions: p.any(o)}
+}
+
+// inboundCluster is the application behind a port. The agent answers its
+// endpoint, which is on this machine, so nothing is pinned.
+func (p *packer) inboundCluster(in *check.Inbound) *clusterv3.Cluster {
+	out := &clusterv3.Cluster{Name: InboundClusterName(in.Port), ConnectTimeout: durationpb.New(defaultConnectTimeout)}
+	useEDS(out)
+	// The application's own limits apply; the callers' proxies have theirs.
+	unlimited := check.Thresholds{MaxConnections: math.MaxUint32, MaxPendingRequests: math.MaxUint32,
+		MaxRequests: math.MaxUint32, MaxRetries: math.MaxUint32}
+	out.CircuitBreakers = circuitBreakers(&check.Traffic{CircuitBreaker: unlimited})
+	out.TypedExtensionProtocolOptions = p.protocolOptions(upstreamHTTP(in.Protocol, "", nil))
+	return out
+}
+
+// passthrough goes to the original destination, without TLS of ours.
+func (p *packer) passthrough() *clusterv3.Cluster {
+	out := &clusterv3.Cluster{
+		Name: passthroughCluster, ConnectTimeout: durationpb.New(defaultConnectTimeout),
+		LbPolicy: clusterv3.Cluster_CLUSTER_PROVIDED,
+	}
+	setType(out, clusterv3.Cluster_ORIGINAL_DST)
+	return out
+}

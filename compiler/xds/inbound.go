@@ -1,0 +1,149 @@
+package xds
+
+import (
+	"fmt"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	originaldstv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
+	networkextauthzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/ext_authz/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/mesh-compile/mesh-compile/compiler/check"
+	"github.com/mesh-compile/mesh-compile/compiler/mesh"
+)
+
+// inboundListener is capture none: the port itself, on every address unless the
+// agent's configuration says which.
+func (p *packer) inboundListener(s *check.Settings, in *check.Inbound, access PortAccess) *listenerv3.Listener {
+	out := &listenerv3.Listener{
+		Name:             inboundListenerName(in.Port),
+		Address:          socketAddress("0.0.0.0", in.Port),
+		TrafficDirection: corev3.TrafficDirection_INBOUND,
+		FilterChains:     p.inboundChains(s, in, access),
+	}
+	if in.MTLS == mesh.MTLSPermissive {
+		out.ListenerFilters = []*listenerv3.ListenerFilter{p.tlsInspector()}
+	}
+	return out
+}
+
+// capturedListener is capture redirect: every port's chains, told apart by the
+// original port. What no chain knows is closed.
+func (p *packer) capturedListener(s *check.Settings, w *check.Workload, access []PortAccess) *listenerv3.Listener {
+	out := &listenerv3.Listener{
+		Name:             "inbound",
+		Address:          socketAddress("0.0.0.0", InboundPort),
+		TrafficDirection: corev3.TrafficDirection_INBOUND,
+		ListenerFilters:  []*listenerv3.ListenerFilter{p.listenerFilter(originalDstFilter, &originaldstv3.OriginalDst{})},
+	}
+	permissive := false
+	for i, in := range w.Inbound {
+		permissive = permissive || in.MTLS == mesh.MTLSPermissive
+		for _, chain := range p.inboundChains(s, in, access[i]) {
+			if chain.FilterChainMatch == nil {
+				chain.FilterChainMatch = &listenerv3.FilterChainMatch{}
+			}
+			chain.FilterChainMatch.DestinationPort = wrapperspb.UInt32(in.Port)
+			out.FilterChains = append(out.FilterChains, chain)
+		}
+	}
+	if permissive {
+		out.ListenerFilters = append(out.ListenerFilters, p.tlsInspector())
+	}
+	return out
+}
+
+// inboundChains: strict has only the chain with TLS, so that plaintext fails the
+// handshake; permissive tells the two apart by the first bytes.
+func (p *packer) inboundChains(s *check.Settings, in *check.Inbound, access PortAccess) []*listenerv3.FilterChain {
+	switch in.MTLS {
+	case mesh.MTLSStrict:
+		return []*listenerv3.FilterChain{p.inboundChain(s, in, access, true)}
+	case mesh.MTLSPermissive:
+		secure := p.inboundChain(s, in, access, true)
+		secure.FilterChainMatch = &listenerv3.FilterChainMatch{TransportProtocol: "tls"}
+		if in.Protocol == mesh.TLS {
+			// The application's own TLS passes on the other chain.
+			secure.FilterChainMatch.ApplicationProtocols = []string{meshALPN}
+		}
+		return []*listenerv3.FilterChain{secure, p.inboundChain(s, in, access, false)}
+	case mesh.MTLSDisable:
+		return []*listenerv3.FilterChain{p.inboundChain(s, in, access, false)}
+	}
+	p.fail(unknown("mTLS mode", in.MTLS))
+	return nil
+}
+
+func (p *packer) inboundChain(s *check.Settings, in *check.Inbound, access PortAccess, secure bool) *listenerv3.FilterChain {
+	name := inboundListenerName(in.Port)
+	out := &listenerv3.FilterChain{Name: name + "|plain"}
+	if secure {
+		out.Name = name + "|mtls"
+		out.TransportSocket = p.serverTLS(s, in.Protocol)
+	}
+	for _, r := range access.Network {
+		out.Filters = append(out.Filters, p.networkFilter("envoy.filters.network.rbac", r))
+	}
+	if in.Protocol.IsHTTP() {
+		hcm := p.inboundHCM(s, in, access, secure)
+		out.Filters = append(out.Filters, p.networkFilter(hcmFilter, hcm))
+		return out
+	}
+	if len(access.HTTP) > 0 {
+		p.fail(fmt.Errorf("port %d is not HTTP, and has access rules about requests", in.Port))
+	}
+	if access.ExtAuthz {
+		out.Filters = append(out.Filters, p.networkExtAuthz())
+	}
+	out.Filters = append(out.Filters, p.tcpProxy(name, tcpCluster(InboundClusterName(in.Port))))
+	return out
+}
+
+func (p *packer) networkExtAuthz() *listenerv3.Filter {
+	return p.networkFilter("envoy.filters.network.ext_authz", &networkextauthzv3.ExtAuthz{
+		StatPrefix: "ext_authz", GrpcService: agentService(), TransportApiVersion: corev3.ApiVersion_V3,
+	})
+}
+
+// inboundHCM forwards everything to the application. The application learns
+// who calls from x-forwarded-client-cert, which nobody else can set.
+func (p *packer) inboundHCM(s *check.Settings, in *check.Inbound, access PortAccess, secure bool) *hcmv3.HttpConnectionManager {
+	out := p.connectionManager(s, inboundListenerName(in.Port))
+	out.HttpFilters = p.inboundFilters(access)
+	out.ForwardClientCertDetails = hcmv3.HttpConnectionManager_SANITIZE
+	if secure {
+		out.ForwardClientCertDetails = hcmv3.HttpConnectionManager_SANITIZE_SET
+		out.SetCurrentClientCertDetails = &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{Uri: true}
+	}
+	out.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: inboundRoutes(in)}
+	return out
+}
+
+// inboundRoutes: timeouts and retries are the caller's, whose route knows what
+// may be repeated.
+func inboundRoutes(in *check.Inbound) *routev3.RouteConfiguration {
+	name := InboundClusterName(in.Port)
+	action := &routev3.RouteAction{
+		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: name},
+		Timeout:          durationpb.New(0),
+	}
+	if in.Protocol != mesh.GRPC {
+		action.RetryPolicy = inboundRetry()
+	}
+	return &routev3.RouteConfiguration{
+		Name:             name,
+		ValidateClusters: wrapperspb.Bool(false),
+		VirtualHosts: []*routev3.VirtualHost{{
+			Name: name, Domains: []string{"*"},
+			Routes: []*routev3.Route{{
+				Name:   name,
+				Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+				Action: &routev3.Route_Route{Route: action},
+			}},
+		}},
+	}
+}

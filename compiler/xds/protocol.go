@@ -1,0 +1,72 @@
+package xds
+
+import (
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/mesh-compile/mesh-compile/compiler/check"
+	"github.com/mesh-compile/mesh-compile/compiler/mesh"
+)
+
+// httpOptions is how requests travel to a backend; nil for a port that is not HTTP.
+func httpOptions(b *check.Backend) *httpv3.HttpProtocolOptions {
+	c := &b.Traffic.Connections
+	common := &corev3.HttpProtocolOptions{}
+	if c.IdleTimeout != nil {
+		common.IdleTimeout = durationpb.New(*c.IdleTimeout)
+	}
+	if c.MaxConnectionDuration != nil {
+		common.MaxConnectionDuration = durationpb.New(*c.MaxConnectionDuration)
+	}
+	if c.MaxRequests > 0 {
+		common.MaxRequestsPerConnection = wrapperspb.UInt32(c.MaxRequests)
+	}
+	out := upstreamHTTP(b.Port.Protocol, c.HTTP2, http2Options(c.MaxConcurrentStreams))
+	if out != nil {
+		out.CommonHttpProtocolOptions = common
+	}
+	return out
+}
+
+// upstreamHTTP: gRPC and http2 ports speak HTTP/2. An http port speaks what its
+// client speaks, unless the policy says otherwise: upgrade or never.
+func upstreamHTTP(protocol mesh.Protocol, mode string, http2 *corev3.Http2ProtocolOptions) *httpv3.HttpProtocolOptions {
+	switch {
+	case !protocol.IsHTTP():
+		return nil
+	case protocol != mesh.HTTP || mode == "upgrade":
+		return explicit(&httpv3.HttpProtocolOptions_ExplicitHttpConfig{
+			ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{Http2ProtocolOptions: http2OrDefault(http2)}})
+	case mode == "never":
+		return explicit(&httpv3.HttpProtocolOptions_ExplicitHttpConfig{
+			ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{HttpProtocolOptions: &corev3.Http1ProtocolOptions{}}})
+	}
+	return &httpv3.HttpProtocolOptions{
+		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_UseDownstreamProtocolConfig{
+			UseDownstreamProtocolConfig: &httpv3.HttpProtocolOptions_UseDownstreamHttpConfig{
+				HttpProtocolOptions:  &corev3.Http1ProtocolOptions{},
+				Http2ProtocolOptions: http2OrDefault(http2),
+			}},
+	}
+}
+
+func explicit(c *httpv3.HttpProtocolOptions_ExplicitHttpConfig) *httpv3.HttpProtocolOptions {
+	return &httpv3.HttpProtocolOptions{
+		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: c}}
+}
+
+func http2OrDefault(o *corev3.Http2ProtocolOptions) *corev3.Http2ProtocolOptions {
+	if o == nil {
+		return &corev3.Http2ProtocolOptions{}
+	}
+	return o
+}
+
+func http2Options(maxStreams uint32) *corev3.Http2ProtocolOptions {
+	if maxStreams == 0 {
+		return nil
+	}
+	return &corev3.Http2ProtocolOptions{MaxConcurrentStreams: wrapperspb.UInt32(maxStreams)}
+}
