@@ -251,6 +251,10 @@ func (c *converter) mapping(n *yaml.Node, depth int) []Field {
 		span := c.place(k)
 		span.End = c.end(k, span)
 		if first := seen.find(out, key); first != nil {
+			if depth == 0 && (key == "apiVersion" || key == "kind") {
+				c.missingMarker(first, span)
+				return out // the rest is another object
+			}
 			d := c.report(CodeDuplicateKey, span, "%s stands twice in this object: Kubernetes keeps the last, other readers refuse", key)
 			d.Related = []diag.Related{{Span: first.KeySpan, Message: "first here"}}
 			continue
@@ -262,6 +266,16 @@ func (c *converter) mapping(n *yaml.Node, depth int) []Field {
 		out = c.merge(out, m, depth)
 	}
 	return out
+}
+
+// missingMarker reports two objects that run into one another.
+func (c *converter) missingMarker(first *Field, at source.Span) {
+	d := c.report(CodeDuplicateKey, at, "%s stands twice: a second object begins here without a line --- before it, and is not read", first.Key)
+	d.Related = []diag.Related{{Span: first.KeySpan, Message: "first here"}}
+	d.Fix = &diag.Fix{Message: "insert --- before the second object"}
+	if at.Start.Column == 1 {
+		d.Fix.Edits = []source.Edit{{Span: source.At(at.File, at.Start.Line, 1), New: "---\n"}}
+	}
 }
 
 // merge adds the fields of a merge key's value that are not there yet.

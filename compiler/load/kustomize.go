@@ -45,7 +45,7 @@ func isKustomization(name string) bool {
 
 // ignorable fields leave the objects we read as they are.
 var ignorable = []string{
-	"apiVersion", "kind", "metadata", "namespace", "resources", "bases", "images", "configMapGenerator", "secretGenerator",
+	"apiVersion", "kind", "metadata", "namespace", "resources", "bases", "components", "images", "configMapGenerator", "secretGenerator",
 	"generatorOptions", "commonAnnotations", "openapi", "crds", "configurations", "sortOptions", "buildMetadata",
 }
 

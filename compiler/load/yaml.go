@@ -167,9 +167,9 @@ func (l *loader) parsePiece(p piece) (u unit) {
 var (
 	yamlDirective = regexp.MustCompile(`\A(?:[ \t]*(?:#[^\n]*)?\r?\n)*(%)YAML 1\.[0-9]+[ \t\r]*\n`)
 	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.+)' referenced$`)
-	errorLine  = regexp.MustCompile(`^yaml: line (\d+): (.*)$`)
-	apiVersion = regexp.MustCompile(`(?m)^[ \t{,-]*"?apiVersion"?[ \t]*:[ \t]*["']?([^"'\s,]*)`)
-	kindLine   = regexp.MustCompile(`(?m)^[ \t{,-]*"?kind"?[ \t]*:[ \t]*["']?([^"'\s,]*)`)
+	errorLine     = regexp.MustCompile(`^yaml: line (\d+): (.*)$`)
+	apiVersion    = regexp.MustCompile(`(?m)^[ \t{,-]*"?apiVersion"?[ \t]*:[ \t]*["']?([^"'\s,]*)`)
+	kindLine      = regexp.MustCompile(`(?m)^[ \t{,-]*"?kind"?[ \t]*:[ \t]*["']?([^"'\s,]*)`)
 )
 
 // broken reports text that is not YAML: as an error where it seems to be an

@@ -41,11 +41,11 @@ func Check(doc *load.Document) diag.List {
 		f := &doc.Root.Fields[i]
 		switch p := r.props[f.Key]; {
 		case p == nil:
-			c.unknown(f, r, doc.Kind)
+			c.unknown(f, r, place{key: doc.Kind})
 		case f.Key == "metadata":
-			c.metadata(f.Value, p)
+			c.metadata(f.Value, p, place{key: f.Key})
 		default:
-			c.value(f.Value, p, f.Key)
+			c.value(f.Value, p, place{key: f.Key})
 		}
 	}
 	if doc.Root.Field("spec") == nil {
@@ -72,9 +72,9 @@ func (c *checker) errorf(at source.Span, format string, args ...any) *diag.Diagn
 }
 
 // metadata: package load has judged name and namespace.
-func (c *checker) metadata(n *load.Node, r *rule) {
+func (c *checker) metadata(n *load.Node, r *rule, name place) {
 	if n.Kind != load.Map {
-		c.mismatch(n, "metadata", "an object")
+		c.mismatch(n, name, "an object")
 		return
 	}
 	for i := range n.Fields {
@@ -82,16 +82,29 @@ func (c *checker) metadata(n *load.Node, r *rule) {
 		p := r.props[f.Key]
 		switch {
 		case p == nil:
-			c.unknown(f, r, "metadata")
+			c.unknown(f, r, name)
 		case p.kind == "string" && f.Value.Kind == load.String:
 		default:
-			c.value(f.Value, p, f.Key)
+			c.value(f.Value, p, place{key: f.Key})
 		}
 	}
 }
 
-// value judges n; name is the field's key, or the list's for its items.
-func (c *checker) value(n *load.Node, r *rule, name string) {
+// place names a value for messages: a field, or the item of a list.
+type place struct {
+	key  string
+	item int // from 1; 0 for the field itself
+}
+
+func (p place) String() string {
+	if p.item == 0 {
+		return p.key
+	}
+	return fmt.Sprintf("%s[%d]", p.key, p.item-1)
+}
+
+// value judges n.
+func (c *checker) value(n *load.Node, r *rule, name place) {
 	switch r.kind {
 	case "object":
 		c.structure(n, r, name)
@@ -110,7 +123,7 @@ func (c *checker) value(n *load.Node, r *rule, name string) {
 	}
 }
 
-func (c *checker) structure(n *load.Node, r *rule, name string) {
+func (c *checker) structure(n *load.Node, r *rule, name place) {
 	if n.Kind != load.Map {
 		c.mismatch(n, name, "an object")
 		return
@@ -126,7 +139,7 @@ func (c *checker) structure(n *load.Node, r *rule, name string) {
 			c.unknown(f, r, name)
 			continue
 		}
-		c.value(f.Value, p, f.Key)
+		c.value(f.Value, p, place{key: f.Key})
 	}
 	for _, key := range r.required {
 		if n.Field(key) == nil {
@@ -138,7 +151,7 @@ func (c *checker) structure(n *load.Node, r *rule, name string) {
 	}
 }
 
-func (c *checker) union(n *load.Node, u *union, name string) {
+func (c *checker) union(n *load.Node, u *union, name place) {
 	var has []*load.Field
 	for _, key := range u.fields {
 		if f := n.Field(key); f != nil {
@@ -155,14 +168,14 @@ func (c *checker) union(n *load.Node, u *union, name string) {
 	}
 }
 
-func (c *checker) list(n *load.Node, r *rule, name string) {
+func (c *checker) list(n *load.Node, r *rule, name place) {
 	if n.Kind != load.List {
 		c.mismatch(n, name, "a list")
 		return
 	}
 	c.count(n, r.items, len(n.Items), name, "items")
-	for _, item := range n.Items {
-		c.value(item, r.elem, name)
+	for i, item := range n.Items {
+		c.value(item, r.elem, place{name.key, i + 1})
 	}
 	for _, key := range r.keys {
 		c.unique(n, key, name)
@@ -170,7 +183,7 @@ func (c *checker) list(n *load.Node, r *rule, name string) {
 }
 
 // unique judges lists that Kubernetes merges by a key.
-func (c *checker) unique(n *load.Node, key, name string) {
+func (c *checker) unique(n *load.Node, key string, name place) {
 	seen := map[string]*load.Node{}
 	for _, item := range n.Items {
 		v := item.Get(key)
@@ -186,13 +199,13 @@ func (c *checker) unique(n *load.Node, key, name string) {
 	}
 }
 
-func (c *checker) count(n *load.Node, s span, got int, name, what string) {
+func (c *checker) count(n *load.Node, s span, got int, name place, what string) {
 	if outside(s, float64(got)) {
 		c.errorf(n.Span, "%s has %d %s, want %s", name, got, what, s)
 	}
 }
 
-func (c *checker) text(n *load.Node, r *rule, name string) {
+func (c *checker) text(n *load.Node, r *rule, name place) {
 	if n.Kind != load.String {
 		c.mismatch(n, name, "a string")
 		return
@@ -207,7 +220,7 @@ func (c *checker) text(n *load.Node, r *rule, name string) {
 	}
 }
 
-func (c *checker) word(n *load.Node, words []string, name string) {
+func (c *checker) word(n *load.Node, words []string, name place) {
 	if slices.Contains(words, n.Text) {
 		return
 	}
@@ -224,7 +237,7 @@ func oneOf(words []string) string {
 	return "one of " + strings.Join(words, ", ")
 }
 
-func (c *checker) number(n *load.Node, r *rule, name string) {
+func (c *checker) number(n *load.Node, r *rule, name place) {
 	if n.Kind != load.Int && (r.kind == "integer" || n.Kind != load.Float) {
 		c.mismatch(n, name, map[string]string{"integer": "an integer", "number": "a number"}[r.kind])
 		return
@@ -259,7 +272,7 @@ func (s span) String() string {
 
 func plain(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
-func (c *checker) unknown(f *load.Field, r *rule, parent string) {
+func (c *checker) unknown(f *load.Field, r *rule, parent place) {
 	near := load.Nearest(f.Key, r.names)
 	if near == "" {
 		c.errorf(f.KeySpan, "unknown field %q in %s", f.Key, parent)
@@ -272,7 +285,7 @@ func (c *checker) unknown(f *load.Field, r *rule, parent string) {
 }
 
 // mismatch reports a value of the wrong type.
-func (c *checker) mismatch(n *load.Node, name, want string) {
+func (c *checker) mismatch(n *load.Node, name place, want string) {
 	switch n.Kind {
 	case load.Null:
 		c.errorf(n.Span, "%s is null: give it a value or leave it out", name)
