@@ -34,7 +34,7 @@ func TestSchemaWordsAreFollowed(t *testing.T) {
 		`"maxItems": 64`:            `"uniqueItems": true`,      // a word that parse does not know
 		`"#/$defs/Duration"`:        `"#/$defs/Durations"`,      // a type that is not there
 		`^([0-9]+(ns|us|ms|s|m|h))`: `^([0-9]+(ns|us|ms|s|m|h)`, // no expression
-		"\"oneOf\": [\n     {":      "\"oneOf\": [\n     {}, {", // no union
+		`"oneOf": [`:                `"oneOf": [{},`,            // no union
 	} {
 		broken := strings.Replace(string(text), old, new, 1)
 		if broken == string(text) {

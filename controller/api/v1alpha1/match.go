@@ -89,9 +89,7 @@ type From struct {
 	// Principals are SPIFFE IDs of foreign trust domains.
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=256
-	// +kubebuilder:validation:items:Pattern=`^spiffe://[^/]+/.+$`
-	// +kubebuilder:validation:items:MaxLength=2048
-	Principals []string `json:"principals,omitempty"`
+	Principals []SPIFFEID `json:"principals,omitempty"`
 	// IPBlocks match the peer's address, which a proxy in between replaces.
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=256

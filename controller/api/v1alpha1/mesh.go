@@ -32,9 +32,7 @@ type MeshList struct {
 // MeshSpec leaves everything but the trust domain to the defaults of its dialect.
 type MeshSpec struct {
 	// TrustDomain is the first part of every identity: spiffe://<trust domain>/...
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9._]*[a-z0-9])?$`
-	// +kubebuilder:validation:MaxLength=253
-	TrustDomain string `json:"trustDomain"`
+	TrustDomain TrustDomain `json:"trustDomain"`
 	// Defaults chooses the workload and listener defaults (mTLS mode, path
 	// normalization, egress, scope). Without a Mesh, istio where the repository has
 	// Istio documents, else native.

@@ -74,9 +74,7 @@ type TestFrom struct {
 	// None is a caller without identity.
 	None True `json:"none,omitempty"`
 	// Address of the caller, for rules with IP blocks.
-	// +kubebuilder:validation:Pattern=`^[0-9a-fA-F.:]+$`
-	// +kubebuilder:validation:MaxLength=45
-	Address string `json:"address,omitempty"`
+	Address Address `json:"address,omitempty"`
 }
 
 // TestTo is a service, an external service or a host, and a port.

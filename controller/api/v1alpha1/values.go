@@ -71,6 +71,24 @@ type Status int32
 // +kubebuilder:validation:MaxLength=50
 type CIDR string
 
+// Address is an IP address.
+//
+// +kubebuilder:validation:Pattern=`^[0-9a-fA-F.:]+$`
+// +kubebuilder:validation:MaxLength=45
+type Address string
+
+// SPIFFEID is a workload's identity: "spiffe://other.example/ns/web/sa/front".
+//
+// +kubebuilder:validation:Pattern=`^spiffe://[^/]+/.+$`
+// +kubebuilder:validation:MaxLength=2048
+type SPIFFEID string
+
+// TrustDomain is the first part of SPIFFE IDs, in lower case: "shop.example".
+//
+// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9._]*[a-z0-9])?$`
+// +kubebuilder:validation:MaxLength=253
+type TrustDomain string
+
 // True is a field that is written to choose something; its only value is true.
 // Leaving it out never means the opposite of what writing it means elsewhere.
 //
@@ -179,10 +197,8 @@ type Locality struct {
 //
 // +kubebuilder:validation:ExactlyOneOf=address;dns
 type Endpoint struct {
-	// Address is an IP address.
-	// +kubebuilder:validation:Pattern=`^[0-9a-fA-F.:]+$`
-	// +kubebuilder:validation:MaxLength=45
-	Address string `json:"address,omitempty"`
+	// Address where it listens.
+	Address Address `json:"address,omitempty"`
 	// DNS is a name that is resolved again and again; all its addresses are used.
 	DNS Host `json:"dns,omitempty"`
 	// Port is the port at this endpoint, for a service of one port. Unless

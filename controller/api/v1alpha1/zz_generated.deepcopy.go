@@ -960,7 +960,7 @@ func (in *From) DeepCopyInto(out *From) {
 	}
 	if in.Principals != nil {
 		in, out := &in.Principals, &out.Principals
-		*out = make([]string, len(*in))
+		*out = make([]SPIFFEID, len(*in))
 		copy(*out, *in)
 	}
 	if in.IPBlocks != nil {
