@@ -390,3 +390,25 @@ func BenchmarkBuild(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkWrite(b *testing.B) {
+	prev, next := mesh(b, nil, 1000, nil), mesh(b, nil, 1001, nil)
+	for b.Loop() {
+		dir := filepath.Join(b.TempDir(), "release")
+		if err := prev.Write(dir); err != nil {
+			b.Fatal(err)
+		}
+		if err := next.Write(dir); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	layer := tarOf(b, mesh(b, nil, 1000, nil))
+	for b.Loop() {
+		if _, err := ReadTar(bytes.NewReader(layer), DefaultLimits); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

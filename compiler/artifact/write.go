@@ -91,16 +91,11 @@ func (r *Release) fill(next, earlier string) error {
 			return err
 		}
 	}
-	for _, dir := range []string{blobs, filepath.Dir(blobs), next} {
-		if err := syncDir(dir); err != nil {
-			return err
-		}
-	}
-	return nil
+	return syncTree(next)
 }
 
-// place links the earlier file when it has the same bytes, because reading is
-// far cheaper than making a new file durable, and writes it otherwise.
+// place links the earlier file when it has the same bytes, so that successive
+// releases share their blocks on disk, and writes it otherwise.
 func place(name, earlier string, data []byte) error {
 	if old, err := os.ReadFile(earlier); err == nil && bytes.Equal(old, data) {
 		if os.Link(earlier, name) == nil {
@@ -112,7 +107,7 @@ func place(name, earlier string, data []byte) error {
 		return err
 	}
 	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
+	return errors.Join(err, f.Close())
 }
 
 func syncDir(dir string) error {
