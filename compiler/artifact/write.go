@@ -10,7 +10,8 @@ import (
 )
 
 // Write writes the release as the directory dir. It is written beside dir,
-// made durable, and then renamed, so that a reader finds a whole release.
+// made durable, and then renamed, so that a reader finds a whole release or,
+// for the instant between two renames, none.
 // dir may hold an earlier release, which is replaced, and whose unchanged
 // blobs are linked and not written again; anything else in dir is an error.
 func (r *Release) Write(dir string) error {
