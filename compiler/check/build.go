@@ -99,7 +99,7 @@ func (c *checker) finish() (*Mesh, diag.List) {
 		c.diags = append(c.diags, n.diags...)
 	}
 	slices.SortFunc(m.services, compareServices)
-	m.state.dumps = c.prev.dumps.carry(m)
+	m.state.dumps = c.prev.dumps.carry()
 	c.diags.Sort()
 	return m, c.diags
 }

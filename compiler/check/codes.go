@@ -16,6 +16,7 @@ const (
 	MTLSConflict       diag.Code = "mtlsconflict"
 	SelectsNothing     diag.Code = "selectsnothing"
 	HTTPOnly           diag.Code = "httponly"
+	Expired            diag.Code = "expired"
 	OwnAssumption      diag.Code = "ownassumption"
 	DialectDefaults    diag.Code = "dialectdefaults"
 	Unsupported        diag.Code = "unsupported"

@@ -1,6 +1,8 @@
 package check
 
 import (
+	"time"
+
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
@@ -13,6 +15,8 @@ type Options struct {
 	// Previous is the result of an earlier run. What depends only on unchanged
 	// documents is taken from it, pointer for pointer. It is only read.
 	Previous *Mesh
+	// AsOf judges what expires; zero: nothing does. It affects diagnostics alone.
+	AsOf time.Time
 	// ClusterDomain is used where no Mesh document says; "" is "cluster.local".
 	ClusterDomain string
 }
@@ -30,6 +34,7 @@ func Run(fragments []*mesh.Fragment, opt Options) (*Mesh, diag.List) {
 	c.policies()
 	c.routes()
 	c.access()
+	c.expiries()
 	c.plan()
 	c.build()
 	return c.finish()
@@ -47,7 +52,7 @@ type checker struct {
 	byLabel map[labelKey][]*node
 	sites   []*site
 	names   names
-	// unmatched are routes that no sidecar takes, still worth checking.
+	// offMesh are routes that no sidecar takes.
 	offMesh []*mesh.Route
 
 	prev *state
