@@ -9,7 +9,6 @@ import (
 	"cuelang.org/go/cue/ast"
 	"cuelang.org/go/cue/build"
 	"cuelang.org/go/cue/cuecontext"
-	"cuelang.org/go/cue/token"
 
 	"github.com/mesh-compile/mesh-compile/compiler/source"
 )
@@ -39,7 +38,7 @@ func (r *cueRepo) evaluate(p cuePackage) (u *unit) {
 	value := cuecontext.New().BuildInstance(inst)
 	w := &cueWalk{loader: r.loader, unit: u, written: indexSources(b.sources), errors: e}
 	e.nearest = func(path []string) source.Span { return w.nearest(value, path) }
-	w.walk(value, 0)
+	w.walk(value, "", 0)
 	if err := value.Validate(); err != nil {
 		w.errors.add(err, "")
 	}
@@ -68,17 +67,17 @@ var (
 
 // walk looks for documents in regular fields and list items. Definitions,
 // hidden and optional fields are no documents.
-func (w *cueWalk) walk(v cue.Value, depth int) {
+func (w *cueWalk) walk(v cue.Value, key string, depth int) {
 	if depth > w.limits.Depth {
-		w.unit.diags.Errorf(CodeLimit, w.at(v), "%s is nested deeper than %d", v.Path(), w.limits.Depth)
+		w.unit.diags.Errorf(CodeLimit, w.at(v, key), "%s is nested deeper than %d", v.Path(), w.limits.Depth)
 		return
 	}
-	if w.document(v) {
+	if w.document(v, key) {
 		return
 	}
 	if items, err := v.List(); err == nil {
 		for items.Next() {
-			w.walk(items.Value(), depth+1)
+			w.walk(items.Value(), "", depth+1)
 		}
 		return
 	}
@@ -87,7 +86,7 @@ func (w *cueWalk) walk(v cue.Value, depth int) {
 		return // a scalar, or an error that Validate reports
 	}
 	for fields.Next() {
-		w.walk(fields.Value(), depth+1)
+		w.walk(fields.Value(), fields.Selector().Unquoted(), depth+1)
 	}
 	// A comprehension over something unknown yields no fields and no error of
 	// Validate: its documents would vanish.
@@ -97,7 +96,7 @@ func (w *cueWalk) walk(v cue.Value, depth int) {
 }
 
 // document converts v if it has apiVersion and kind.
-func (w *cueWalk) document(v cue.Value) bool {
+func (w *cueWalk) document(v cue.Value, key string) bool {
 	version, err := v.LookupPath(cueAPIVersion).String()
 	if err != nil {
 		return false
@@ -106,10 +105,10 @@ func (w *cueWalk) document(v cue.Value) bool {
 	if err != nil {
 		return false
 	}
-	at := w.at(v)
+	at := w.at(v, key)
 	reading := w.read(groupOf(version), kind)
 	if items := v.LookupPath(cue.MakePath(cue.Str("items"))); strings.HasSuffix(kind, "List") && items.Exists() {
-		w.walk(items, 0)
+		w.walk(items, "items", 0)
 		return true
 	}
 	if !reading.Read {
@@ -122,7 +121,8 @@ func (w *cueWalk) document(v cue.Value) bool {
 		w.errors.add(err, w.object)
 		return true
 	}
-	root := w.node(v, at, 0)
+	root, _ := w.node(v, key, 0)
+	inherit(root, at)
 	if w.failure {
 		return true
 	}
@@ -132,13 +132,13 @@ func (w *cueWalk) document(v cue.Value) bool {
 }
 
 // at is where a value was written, its label if it has one.
-func (w *cueWalk) at(v cue.Value) source.Span {
-	key, value := w.written.find(v)
+func (w *cueWalk) at(v cue.Value, key string) source.Span {
+	at := w.written.find(v, key, nil)
 	switch {
-	case key.IsValid():
-		return key
-	case value.IsValid():
-		return value
+	case at.label().IsValid():
+		return at.label()
+	case at.value().IsValid():
+		return at.value()
 	}
 	return w.errors.fallback
 }
@@ -153,58 +153,67 @@ func (w *cueWalk) nearest(v cue.Value, path []string) (place source.Span) {
 		if v = v.LookupPath(next); !v.Exists() {
 			return place
 		}
-		if _, value := w.written.find(v); value.IsValid() {
-			place = value
+		if at := w.written.find(v, step, nil).value(); at.IsValid() {
+			place = at
 		}
 	}
 	return place
 }
 
-// node converts a concrete value. around is the place of what contains it, for
-// values that come from the schema.
-func (w *cueWalk) node(v cue.Value, around source.Span, depth int) *Node {
-	_, place := w.written.find(v)
-	if !place.IsValid() {
-		place = around
-	}
-	n := &Node{Span: place}
+// node converts a concrete value. key is its field's, "" for a list item. The
+// place stays empty for what comes from the schema; inherit fills it in.
+func (w *cueWalk) node(v cue.Value, key string, depth int) (*Node, anchor) {
+	n := &Node{}
 	if w.budget--; w.budget < 0 || depth > w.limits.Depth {
 		if !w.failure {
-			d := w.unit.diags.Errorf(CodeLimit, place, "more than %d values, or nested deeper than %d", w.limits.Nodes, w.limits.Depth)
+			d := w.unit.diags.Errorf(CodeLimit, w.at(v, key), "more than %d values, or nested deeper than %d", w.limits.Nodes, w.limits.Depth)
 			d.Object = w.object
 		}
 		w.failure = true
-		return n
+		return n, anchor{}
 	}
-	v, _ = v.Default()
-	switch v.Kind() {
+	final, _ := v.Default()
+	var children []anchor
+	switch final.Kind() {
 	case cue.StructKind:
 		n.Kind = Map
-		w.fields(n, v, depth)
+		fields, _ := final.Fields()
+		for fields != nil && fields.Next() {
+			name := fields.Selector().Unquoted()
+			value, at := w.node(fields.Value(), name, depth+1)
+			n.Fields = append(n.Fields, Field{Key: name, KeySpan: at.label(), Value: value})
+			children = append(children, at)
+		}
 	case cue.ListKind:
 		n.Kind = List
-		items, _ := v.List()
+		items, _ := final.List()
 		for items.Next() {
-			n.Items = append(n.Items, w.node(items.Value(), place, depth+1))
+			value, at := w.node(items.Value(), "", depth+1)
+			n.Items = append(n.Items, value)
+			children = append(children, at)
 		}
-	default:
-		w.scalar(n, v)
 	}
-	return n
+	at := w.written.find(v, key, children)
+	n.Span = at.value()
+	if n.Kind != Map && n.Kind != List {
+		w.scalar(n, final)
+	}
+	return n, at
 }
 
-func (w *cueWalk) fields(n *Node, v cue.Value, depth int) {
-	fields, err := v.Fields()
-	if err != nil {
-		return
+// inherit gives values that nobody wrote the place of what is around them.
+func inherit(n *Node, around source.Span) {
+	if !n.Span.IsValid() {
+		n.Span = around
 	}
-	for fields.Next() {
-		key := fields.Selector().Unquoted()
-		label, _ := w.written.find(fields.Value())
-		if !label.IsValid() {
-			label = n.Span
+	for i := range n.Fields {
+		if !n.Fields[i].KeySpan.IsValid() {
+			n.Fields[i].KeySpan = n.Span
 		}
-		n.Fields = append(n.Fields, Field{Key: key, KeySpan: label, Value: w.node(fields.Value(), n.Span, depth+1)})
+		inherit(n.Fields[i].Value, n.Span)
+	}
+	for _, item := range n.Items {
+		inherit(item, n.Span)
 	}
 }
 
@@ -237,61 +246,4 @@ func (w *cueWalk) scalar(n *Node, v cue.Value) {
 		d := w.unit.diags.Errorf(CodeCUE, n.Span, "%s has the type %s, which documents cannot hold", v.Path(), v.Kind())
 		d.Object = w.object
 	}
-}
-
-// written finds where the fields and list items of the repository's own files
-// stand: evaluated values know only the position where each of their parts
-// begins.
-type written struct {
-	files  map[string]bool
-	fields map[token.Pos]*ast.Field
-	items  map[token.Pos]ast.Expr
-}
-
-func indexSources(sources map[string]*ast.File) written {
-	w := written{files: map[string]bool{}, fields: map[token.Pos]*ast.Field{}, items: map[token.Pos]ast.Expr{}}
-	for name, f := range sources {
-		w.files[name] = true
-		ast.Walk(f, func(n ast.Node) bool {
-			switch n := n.(type) {
-			case *ast.Field:
-				w.fields[n.Pos()] = n
-			case *ast.ListLit:
-				for _, item := range n.Elts {
-					w.items[item.Pos()] = item
-				}
-			}
-			return true
-		}, nil)
-	}
-	return w
-}
-
-// find returns the places of the label and of the value that a person wrote for
-// v: the first of its parts that stands in the repository.
-func (w written) find(v cue.Value) (label, value source.Span) {
-	if f, ok := v.Source().(*ast.Field); ok && w.files[f.Pos().Filename()] {
-		return span(f.Label), span(f.Value)
-	}
-	if op, parts := v.Expr(); op == cue.AndOp {
-		for _, part := range parts {
-			if label, value = w.place(part.Pos()); value.IsValid() {
-				return label, value
-			}
-		}
-	}
-	return w.place(v.Pos())
-}
-
-func (w written) place(p token.Pos) (label, value source.Span) {
-	if !p.IsValid() || !w.files[p.Filename()] {
-		return source.Span{}, source.Span{}
-	}
-	if f := w.fields[p]; f != nil {
-		return span(f.Label), span(f.Value)
-	}
-	if item := w.items[p]; item != nil {
-		return source.Span{}, span(item)
-	}
-	return source.Span{}, position(p)
 }
