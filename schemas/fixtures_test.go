@@ -29,8 +29,7 @@ func TestFixtures(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no fixtures: %v", err)
 	}
-	ctx := cuecontext.New()
-	definitions := compileDefinitions(t, ctx)
+	definitions := compileDefinitions(t, cuecontext.New())
 	documents := 0
 	for _, name := range files {
 		text, err := os.ReadFile(path.Join("testdata", name))
@@ -141,7 +140,7 @@ func validate(definitions cue.Value, kind, text string) error {
 	if err != nil {
 		return err
 	}
-	v := definitions.Context().BuildFile(file)
+	v := cuecontext.New().BuildFile(file)
 	schema := definitions.LookupPath(cue.MakePath(cue.Def(kind)))
 	return schema.Unify(v).Validate(cue.Concrete(true), cue.Final())
 }

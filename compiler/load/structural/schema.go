@@ -161,9 +161,6 @@ func (c *compiler) fill(r *rule, w *words) (err error) {
 	r.kind = w.Type
 	r.length = ints(w.MinLength, w.MaxLength)
 	r.value = span{w.Minimum, w.Maximum}
-	if w.Format == "int32" {
-		r.value = int32s(r.value)
-	}
 	r.items = ints(w.MinItems, w.MaxItems)
 	r.fields = ints(w.MinProps, w.MaxProps)
 	r.keys, r.required = w.ListMapKeys, w.Required
@@ -279,18 +276,6 @@ func ints(low, high *int) span {
 	if high != nil {
 		f := float64(*high)
 		s.high = &f
-	}
-	return s
-}
-
-// int32s closes the open ends.
-func int32s(s span) span {
-	low, high := float64(-1<<31), float64(1<<31-1)
-	if s.low == nil {
-		s.low = &low
-	}
-	if s.high == nil {
-		s.high = &high
 	}
 	return s
 }

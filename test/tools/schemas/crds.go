@@ -3,7 +3,10 @@ package main
 import (
 	"fmt"
 
+	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	apiext "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	structural "k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
+	fieldpath "k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/yaml"
 )
 
@@ -25,10 +28,11 @@ func writeCRDs(m *model, files map[string][]byte) error {
 				}
 				root.Properties[part] = s
 			}
-			delete(root.Properties, "apiVersion")
-			delete(root.Properties, "kind")
 			root.Properties["apiVersion"] = apiext.JSONSchemaProps{Type: "string"}
 			root.Properties["kind"] = apiext.JSONSchemaProps{Type: "string"}
+			if err := isStructural(root); err != nil {
+				return fmt.Errorf("CRD of %s: %w", kind, err)
+			}
 		}
 		text, err := crdYAML(def)
 		if err != nil {
@@ -37,6 +41,20 @@ func writeCRDs(m *model, files map[string][]byte) error {
 		files["schemas/crds/"+def.Spec.Names.Plural+".yaml"] = text
 	}
 	return nil
+}
+
+// isStructural asks Kubernetes' own code whether an API server would take the
+// schema.
+func isStructural(v1 *apiext.JSONSchemaProps) error {
+	var internal apiextensions.JSONSchemaProps
+	if err := apiext.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(v1, &internal, nil); err != nil {
+		return err
+	}
+	s, err := structural.NewStructural(&internal)
+	if err != nil {
+		return err
+	}
+	return structural.ValidateStructural(fieldpath.NewPath("openAPIV3Schema"), s).ToAggregate()
 }
 
 // crdYAML leaves out what only an API server fills in.
@@ -65,7 +83,6 @@ func crdSchema(s *apiext.JSONSchemaProps) error {
 	}
 	list, err := unions(s)
 	if err != nil {
-		// A rule that controller-gen copies from Kubernetes' own types stays.
 		return err
 	}
 	s.XValidations = nil

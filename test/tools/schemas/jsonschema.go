@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 
 	apiext "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -175,6 +176,9 @@ func (m *model) convert(p *apiext.JSONSchemaProps) *schema {
 		MinProps: p.MinProperties, MaxProps: p.MaxProperties, Required: p.Required, ListMapKeys: p.XListMapKeys,
 		OneOf: m.convertAll(p.OneOf), AnyOf: m.convertAll(p.AnyOf), AllOf: m.convertAll(p.AllOf),
 	}
+	if p.Format == "int32" && p.Ref == nil {
+		closeInt32(s)
+	}
 	for _, e := range p.Enum {
 		s.Enum = append(s.Enum, json.RawMessage(e.Raw))
 	}
@@ -191,6 +195,18 @@ func (m *model) convert(p *apiext.JSONSchemaProps) *schema {
 		s.Additional = m.convert(p.AdditionalProperties.Schema)
 	}
 	return s
+}
+
+// closeInt32 says the open ends: most readers of JSON Schema do not look at
+// format.
+func closeInt32(s *schema) {
+	low, high := float64(math.MinInt32), float64(math.MaxInt32)
+	if s.Minimum == nil {
+		s.Minimum = &low
+	}
+	if s.Maximum == nil {
+		s.Maximum = &high
+	}
 }
 
 func (m *model) convertAll(list []apiext.JSONSchemaProps) []*schema {

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -28,6 +29,8 @@ type model struct {
 	kinds []string // sorted
 	types map[string]*typ
 	crds  map[string]*apiext.CustomResourceDefinition // by kind
+
+	examples map[string][]byte // by kind: a valid document, which is a test's fixture
 }
 
 // typ is one named Go type.
@@ -61,7 +64,7 @@ func readModel(root string) (*model, error) {
 	}
 	crd.AddKnownTypes(p)
 	p.NeedPackage(roots[0])
-	m := &model{roots: roots, types: map[string]*typ{}, crds: map[string]*apiext.CustomResourceDefinition{}}
+	m := &model{roots: roots, types: map[string]*typ{}, crds: map[string]*apiext.CustomResourceDefinition{}, examples: map[string][]byte{}}
 	for _, gk := range crd.FindKubeKinds(p, crd.FindMetav1(roots)) {
 		p.NeedCRDFor(gk, nil)
 		def := p.CustomResourceDefinitions[gk]
@@ -70,6 +73,10 @@ func readModel(root string) (*model, error) {
 		m.crds[gk.Kind] = &def
 		if err := m.add(p, roots[0], gk.Kind+"Spec"); err != nil {
 			return nil, err
+		}
+		example := filepath.Join(root, "schemas", "testdata", "valid", strings.ToLower(gk.Kind)+".yaml")
+		if m.examples[gk.Kind], err = os.ReadFile(example); err != nil {
+			return nil, fmt.Errorf("every kind has an example: %w", err)
 		}
 		m.types[gk.Kind] = &typ{name: gk.Kind, doc: p.LookupType(roots[0], gk.Kind).Doc}
 	}

@@ -8,9 +8,15 @@ import (
 	apiext "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 )
 
-// writeReference makes one page for each kind: its types with their fields, and
+// writeReference makes an index and one page for each kind: an example, its types with their fields, and
 // below them the named values that the fields use.
 func writeReference(m *model, files map[string][]byte) error {
+	var index strings.Builder
+	fmt.Fprintf(&index, "<!-- %s -->\n\n# Kinds of `%s`\n\n", generated, apiVersion)
+	for _, kind := range m.kinds {
+		fmt.Fprintf(&index, "- [%s](%s.md): %s\n", kind, strings.ToLower(kind), doc(m.types[kind].doc))
+	}
+	files["docs/reference/kinds/README.md"] = []byte(index.String())
 	for _, kind := range m.kinds {
 		var b strings.Builder
 		names := m.crds[kind].Spec.Names
@@ -20,6 +26,7 @@ func writeReference(m *model, files map[string][]byte) error {
 		}
 		fmt.Fprintf(&b, "<!-- %s -->\n\n# %s\n\n%s\n\n", generated, kind, doc(m.types[kind].doc))
 		fmt.Fprintf(&b, "`apiVersion: %s`, scope: %s, resource: `%s`, short name: `%s`.\n", apiVersion, scope, names.Plural, strings.Join(names.ShortNames, "`, `"))
+		fmt.Fprintf(&b, "\n```yaml\n%s```\n", m.examples[kind])
 		var values []*typ
 		for _, t := range m.reachable(kind) {
 			if t.fields == nil {
