@@ -46,6 +46,12 @@ type WorkloadAccess struct {
 	Access
 }
 
+// judge applies access rules.
+type judge struct {
+	patterns    *patterns
+	trustDomain string
+}
+
 // caller is who a callee's proxy sees.
 type caller struct {
 	identity     string // "" without
@@ -91,20 +97,20 @@ func noneOf[T any](list []T, holds func(*T) tri) tri {
 }
 
 // decide applies a port's rules: any deny, else any allow, else the default.
-func (e *Evaluator) decide(a *check.Access, c *caller, m *message) Access {
+func (j *judge) decide(a *check.Access, c *caller, m *message) Access {
 	out := Access{}
 	for _, r := range a.Audit {
-		if e.rule(r, c, m) == yes {
+		if j.rule(r, c, m) == yes {
 			out.Audit = append(out.Audit, r)
 		}
 	}
-	if r, t := e.firstRule(a.Deny, c, m); t != no {
+	if r, t := j.firstRule(a.Deny, c, m); t != no {
 		return out.by(r, Deny, t)
 	}
 	if a.DefaultAllow {
 		return out.because(Allow, a.DefaultReason, a.DefaultSpan)
 	}
-	r, t := e.firstRule(a.Allow, c, m)
+	r, t := j.firstRule(a.Allow, c, m)
 	switch t {
 	case yes:
 		return out.by(r, Allow, t)
@@ -115,11 +121,11 @@ func (e *Evaluator) decide(a *check.Access, c *caller, m *message) Access {
 }
 
 // firstRule returns the first rule that holds, or else the first that may.
-func (e *Evaluator) firstRule(rules []*mesh.AccessRule, c *caller, m *message) (*mesh.AccessRule, tri) {
+func (j *judge) firstRule(rules []*mesh.AccessRule, c *caller, m *message) (*mesh.AccessRule, tri) {
 	var found *mesh.AccessRule
 	best := no
 	for _, r := range rules {
-		if t := e.rule(r, c, m); t > best {
+		if t := j.rule(r, c, m); t > best {
 			found, best = r, t
 		}
 		if best == yes {
@@ -151,12 +157,12 @@ func (a Access) withStatus() Access {
 
 // rule reports whether a rule holds: from, to and when, less what both
 // exceptions describe.
-func (e *Evaluator) rule(r *mesh.AccessRule, c *caller, m *message) tri {
-	source := func(s *mesh.Source) tri { return e.source(s, c) }
-	operation := func(o *mesh.Operation) tri { return e.operation(o, m) }
+func (j *judge) rule(r *mesh.AccessRule, c *caller, m *message) tri {
+	source := func(s *mesh.Source) tri { return j.source(s, c) }
+	operation := func(o *mesh.Operation) tri { return j.operation(o, m) }
 	holds := min(anyOf(r.From, source), anyOf(r.To, operation))
 	for i := range r.When {
-		holds = min(holds, e.condition(&r.When[i], c, m))
+		holds = min(holds, j.condition(&r.When[i], c, m))
 	}
 	if len(r.ExceptFrom)+len(r.ExceptTo) == 0 {
 		return holds
@@ -168,10 +174,10 @@ func (e *Evaluator) rule(r *mesh.AccessRule, c *caller, m *message) tri {
 	return min(holds, excepted.not())
 }
 
-func (e *Evaluator) source(s *mesh.Source, c *caller) tri {
-	principal := func(p *mesh.StringMatch) tri { return triOf(c.identity != "" && e.patterns.value(p, c.identity)) }
-	account := func(a *mesh.AccountRef) tri { return triOf(c.identity == e.spiffe(a.Namespace, a.Name)) }
-	namespace := func(n *mesh.StringMatch) tri { return triOf(e.inNamespace(n, c.identity)) }
+func (j *judge) source(s *mesh.Source, c *caller) tri {
+	principal := func(p *mesh.StringMatch) tri { return triOf(c.identity != "" && j.patterns.value(p, c.identity)) }
+	account := func(a *mesh.AccountRef) tri { return triOf(c.identity == j.spiffe(a.Namespace, a.Name)) }
+	namespace := func(n *mesh.StringMatch) tri { return triOf(j.inNamespace(n, c.identity)) }
 	peer := func(block *string) tri { return inBlock(*block, c.peer) }
 	client := func(block *string) tri { return inBlock(*block, c.client) }
 	return min(
@@ -180,21 +186,19 @@ func (e *Evaluator) source(s *mesh.Source, c *caller) tri {
 		anyOf(s.Namespaces, namespace), noneOf(s.NotNamespaces, namespace),
 		anyOf(s.IPBlocks, peer), noneOf(s.NotIPBlocks, peer),
 		anyOf(s.RemoteIPBlocks, client), noneOf(s.NotRemoteIPBlocks, client),
-		triOf(!s.Meshed || strings.HasPrefix(c.identity, "spiffe://"+e.trustDomain()+"/")),
+		triOf(!s.Meshed || strings.HasPrefix(c.identity, "spiffe://"+j.trustDomain+"/")),
 	)
 }
 
-func (e *Evaluator) trustDomain() string { return e.mesh.Settings().TrustDomain }
-
-func (e *Evaluator) spiffe(namespace, account string) string {
-	return "spiffe://" + e.trustDomain() + "/ns/" + namespace + "/sa/" + account
+func (j *judge) spiffe(namespace, account string) string {
+	return "spiffe://" + j.trustDomain + "/ns/" + namespace + "/sa/" + account
 }
 
 // inNamespace compares the namespace within an identity of the mesh's own trust domain.
-func (e *Evaluator) inNamespace(n *mesh.StringMatch, identity string) bool {
-	rest, ok := strings.CutPrefix(identity, "spiffe://"+e.trustDomain()+"/ns/")
+func (j *judge) inNamespace(n *mesh.StringMatch, identity string) bool {
+	rest, ok := strings.CutPrefix(identity, "spiffe://"+j.trustDomain+"/ns/")
 	name, _, more := strings.Cut(rest, "/")
-	return ok && more && e.patterns.value(n, name)
+	return ok && more && j.patterns.value(n, name)
 }
 
 func inBlock(block string, addr netip.Addr) tri {
@@ -208,44 +212,44 @@ func inBlock(block string, addr netip.Addr) tri {
 	return triOf(err == nil && single == addr)
 }
 
-func (e *Evaluator) operation(o *mesh.Operation, m *message) tri {
+func (j *judge) operation(o *mesh.Operation, m *message) tri {
 	if m == nil { // not HTTP: no rule there speaks of requests
 		return triOf(!o.IsHTTP())
 	}
-	method := func(s *mesh.StringMatch) tri { return triOf(e.patterns.value(s, m.method)) }
-	path := func(s *mesh.StringMatch) tri { return triOf(e.patterns.value(s, m.path)) }
-	host := func(s *mesh.StringMatch) tri { return triOf(e.host(s, m.authority)) }
+	method := func(s *mesh.StringMatch) tri { return triOf(j.patterns.value(s, m.method)) }
+	path := func(s *mesh.StringMatch) tri { return triOf(j.patterns.value(s, m.path)) }
+	host := func(s *mesh.StringMatch) tri { return triOf(j.host(s, m.authority)) }
 	return min(
 		anyOf(o.Methods, method), noneOf(o.NotMethods, method),
 		anyOf(o.Paths, path), noneOf(o.NotPaths, path),
 		anyOf(o.Hosts, host), noneOf(o.NotHosts, host),
-		triOf(e.patterns.all(o.Headers, m.header, e.patterns.header)),
+		triOf(j.patterns.all(o.Headers, m.header, j.patterns.header)),
 	)
 }
 
 // host compares the authority without regard to case; where the rule names no
 // port, with or without one, as package authz writes it.
-func (e *Evaluator) host(s *mesh.StringMatch, authority string) bool {
+func (j *judge) host(s *mesh.StringMatch, authority string) bool {
 	h := *s
 	h.IgnoreCase = true
 	if strings.Contains(h.Value, ":") || h.Kind == mesh.Prefix || h.Kind == mesh.Present {
-		return e.patterns.value(&h, authority)
+		return j.patterns.value(&h, authority)
 	}
-	return e.patterns.matches("(?:"+envoymatch.Pattern(h)+")(?::[0-9]+)?", authority)
+	return j.patterns.matches("(?:"+envoymatch.Pattern(h)+")(?::[0-9]+)?", authority)
 }
 
 var headerKey = regexp.MustCompile(`^request\.headers\[(.+)\]$`)
 
 // condition is an Istio `when` entry.
-func (e *Evaluator) condition(when *mesh.Condition, c *caller, m *message) tri {
-	holds := e.conditionValue(when.Key, c, m)
+func (j *judge) condition(when *mesh.Condition, c *caller, m *message) tri {
+	holds := j.conditionValue(when.Key, c, m)
 	return min(anyOf(when.Values, holds), noneOf(when.NotValues, holds))
 }
 
-func (e *Evaluator) conditionValue(key string, c *caller, m *message) func(*mesh.StringMatch) tri {
+func (j *judge) conditionValue(key string, c *caller, m *message) func(*mesh.StringMatch) tri {
 	if name := headerKey.FindStringSubmatch(key); name != nil && m != nil {
 		value, present := m.header(strings.ToLower(name[1]))
-		return func(s *mesh.StringMatch) tri { return triOf(present && e.patterns.value(s, value)) }
+		return func(s *mesh.StringMatch) tri { return triOf(present && j.patterns.value(s, value)) }
 	}
 	switch key {
 	case "source.ip":
@@ -253,9 +257,9 @@ func (e *Evaluator) conditionValue(key string, c *caller, m *message) func(*mesh
 	case "remote.ip":
 		return func(s *mesh.StringMatch) tri { return inBlock(s.Value, c.client) }
 	case "source.namespace":
-		return func(s *mesh.StringMatch) tri { return triOf(e.inNamespace(s, c.identity)) }
+		return func(s *mesh.StringMatch) tri { return triOf(j.inNamespace(s, c.identity)) }
 	case "source.principal":
-		return func(s *mesh.StringMatch) tri { return triOf(c.identity != "" && e.patterns.value(s, c.identity)) }
+		return func(s *mesh.StringMatch) tri { return triOf(c.identity != "" && j.patterns.value(s, c.identity)) }
 	}
 	return func(*mesh.StringMatch) tri { return maybe } // destination.ip, connection.sni
 }

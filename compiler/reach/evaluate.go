@@ -25,14 +25,14 @@ type Result struct {
 
 // Evaluator answers requests on one checked mesh. It is safe for concurrent use.
 type Evaluator struct {
-	mesh     *check.Mesh
-	hosts    *hosts
-	patterns *patterns
+	mesh  *check.Mesh
+	hosts *hosts
+	judge
 }
 
 // New returns an evaluator of m.
 func New(m *check.Mesh) *Evaluator {
-	return &Evaluator{mesh: m, hosts: newHosts(m), patterns: newPatterns()}
+	return &Evaluator{mesh: m, hosts: newHosts(m), judge: judge{newPatterns(), m.Settings().TrustDomain}}
 }
 
 // Evaluate answers one request. New and Evaluator.Evaluate answer many.

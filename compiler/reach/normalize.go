@@ -172,3 +172,27 @@ func unhex(c byte) byte {
 	}
 	return c - 'A' + 10
 }
+
+// normalization is which paths reach a route table.
+type normalization struct{ mergeSlashes, rejectEscapedSlashes bool }
+
+func newNormalization(s *check.Settings) *normalization {
+	return &normalization{s.MergeSlashes, s.RejectEscapedSlashes}
+}
+
+// isNormal reports whether a path, without query, stays as it is.
+func (n *normalization) isNormal(path string) bool {
+	if strings.ContainsAny(path, "?#") || n.rejectEscapedSlashes && hasEscapedSlash(path) {
+		return false
+	}
+	canonical, ok := canonicalPath(path)
+	return ok && canonical == path && !(n.mergeSlashes && strings.Contains(path, "//"))
+}
+
+// neverNormal reports whether no path that starts with prefix stays as it is.
+func (n *normalization) neverNormal(prefix string) bool {
+	return n.mergeSlashes && strings.Contains(prefix, "//") ||
+		n.rejectEscapedSlashes && hasEscapedSlash(prefix) ||
+		strings.Contains(prefix, "/./") || strings.Contains(prefix, "/../") ||
+		strings.ContainsAny(prefix, "?#")
+}
