@@ -26,7 +26,7 @@ var connectionLog = map[string]string{
 
 var requestLog = map[string]string{
 	"method":      "%REQ(:METHOD)%",
-	"path":        "%PATH(NQ:ORIG)%",
+	"path":        "%PATH(NQ:ORIG_OR_PATH)%",
 	"host":        "%REQ(:AUTHORITY)%",
 	"protocol":    "%PROTOCOL%",
 	"status":      "%RESPONSE_CODE%",

@@ -15,6 +15,7 @@ type scope struct {
 	listener Resource
 	routes   *List
 	clusters *List
+	backends []*check.Backend // one for each cluster
 }
 
 // scopePort is a port in scope; local says that the client is in its namespace.
@@ -72,7 +73,9 @@ func (g *Generator) makeScope(w *check.Workload) (*scope, error) {
 		return nil, err
 	}
 	listener, err := g.outboundListener(w, ports)
-	return &scope{listener: listener, routes: newList(routes), clusters: newList(clusters)}, err
+	return &scope{
+		listener: listener, routes: newList(routes), clusters: newList(clusters), backends: scopeBackends(w, ports),
+	}, err
 }
 
 func (g *Generator) outboundListener(w *check.Workload, ports []scopePort) (Resource, error) {
@@ -141,26 +144,44 @@ func (g *Generator) routeConfig(name string, w *check.Workload, ports []scopePor
 
 // outboundClusters are those that some route of the scope leads to.
 func (g *Generator) outboundClusters(w *check.Workload, ports []scopePort) ([]Resource, error) {
-	seen := map[*check.Backend]bool{}
 	var out []Resource
-	for _, p := range ports {
-		for _, b := range backends(p.port, w) {
-			if seen[b] {
-				continue
-			}
-			seen[b] = true
-			r, err := g.cluster(b)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, r)
+	for _, b := range scopeBackends(w, ports) {
+		r, err := g.cluster(b)
+		if err != nil {
+			return nil, err
 		}
+		out = append(out, r)
 	}
 	if w.Capture == mesh.CaptureRedirect {
 		rest, err := restCluster(w.AllowAnyEgress)
 		return append(out, rest), err
 	}
 	return out, nil
+}
+
+// scopeBackends are those that a route of the scope leads to, each once.
+func scopeBackends(w *check.Workload, ports []scopePort) []*check.Backend {
+	seen := map[*check.Backend]bool{}
+	var out []*check.Backend
+	for _, p := range ports {
+		for _, b := range backends(p.port, w) {
+			if !seen[b] {
+				seen[b] = true
+				out = append(out, b)
+			}
+		}
+	}
+	return out
+}
+
+// Backends returns what the outbound clusters of a workload stand for. It is the
+// same as long as Slice.Clusters is.
+func (g *Generator) Backends(w *check.Workload) ([]*check.Backend, error) {
+	s, err := g.scope(w)
+	if err != nil {
+		return nil, err
+	}
+	return s.backends, nil
 }
 
 // restCluster is where connections go that no service of the scope has.
