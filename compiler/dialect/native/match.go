@@ -1,0 +1,202 @@
+package native
+
+import (
+	"strings"
+
+	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/load"
+	"github.com/mesh-compile/mesh-compile/compiler/mesh"
+)
+
+// pathMatch reads one way to match a path.
+func (t *translator) pathMatch(n *load.Node) mesh.StringMatch {
+	key := which(n, "exact", "prefix", "template", "regex")
+	m := mesh.StringMatch{Value: text(n, key), Span: t.at(n, key)}
+	switch key {
+	case "exact":
+		m.Kind = mesh.Exact
+		t.literalPath(n, key)
+	case "prefix":
+		m.Kind = mesh.SegmentPrefix
+		if m.Value == "/" { // every path; Envoy's path_separated_prefix must not end in a slash
+			m.Kind = mesh.Prefix
+		} else if t.literalPath(n, key) && strings.HasSuffix(m.Value, "/") {
+			trimmed := strings.TrimRight(m.Value, "/")
+			d := t.wrong(m.Span, "prefix %q ends in a slash: a prefix is whole segments, and %q matches %s and %s/x", m.Value, trimmed, trimmed, trimmed)
+			d.Fix = &diag.Fix{Message: "write " + trimmed}
+		}
+	case "template":
+		m.Kind = mesh.Template
+		t.template(n)
+	case "regex":
+		m.Kind = mesh.Regex // judged by package check
+	}
+	return m
+}
+
+// literalPath checks that a normalized path can be equal to the text, or begin
+// with it: sidecars normalize before they match (RFC 3986, 6.2.2.3).
+func (t *translator) literalPath(n *load.Node, key string) bool {
+	v := n.Get(key)
+	if v == nil || v.Kind != load.String {
+		return false
+	}
+	why := ""
+	lower := strings.ToLower(v.Text)
+	switch {
+	case !strings.HasPrefix(v.Text, "/"):
+		why = "a path begins with /"
+	case strings.ContainsAny(v.Text, "?"):
+		why = "the query is no part of the path: match it with query"
+	case strings.Contains(v.Text, "#"):
+		why = "a fragment is never sent"
+	case strings.Contains(lower, "%2f") || strings.Contains(lower, "%5c") || strings.Contains(v.Text, `\`):
+		why = "paths with escaped slashes or backslashes never get this far"
+	case strings.Contains(v.Text, "//"):
+		why = "double slashes are merged before the match"
+	case strings.Contains(v.Text+"/", "/./") || strings.Contains(v.Text+"/", "/../"):
+		why = "dot segments are resolved before the match"
+	case strings.ContainsFunc(v.Text, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+		why = "clients send spaces and characters beyond ASCII percent-encoded"
+	}
+	if why != "" {
+		t.wrong(v.Span, "%s %q: %s", key, v.Text, why)
+	}
+	return why == ""
+}
+
+// Bounds of Envoy's uri_template matcher
+// (source/extensions/path/uri_template_lib/uri_template_internal.h).
+const (
+	maxTemplateVariables = 5
+	maxVariableName      = 16
+)
+
+// template checks "/charges/{id}/refund" and a last "{rest=**}".
+func (t *translator) template(n *load.Node) {
+	if !t.literalPath(n, "template") {
+		return
+	}
+	value, at := text(n, "template"), t.at(n, "template")
+	seen := map[string]bool{}
+	segments := strings.Split(value[1:], "/")
+	for i, segment := range segments {
+		name, isVariable := variable(segment)
+		rest, isRest := strings.CutSuffix(name, "=**")
+		switch {
+		case !isVariable && strings.ContainsAny(segment, "{}*"):
+			t.wrong(at, "template %q: segment %q: write a literal, {name} for one segment, or a last {name=**} for the rest", value, segment)
+		case !isVariable:
+		case isRest && i < len(segments)-1:
+			t.wrong(at, "template %q: %q takes all the rest and must be last", value, segment)
+		case !identifier(rest) || len(rest) > maxVariableName:
+			t.wrong(at, "template %q: %q: want a name of letters, digits and _, at most %d long", value, segment, maxVariableName)
+		case seen[rest]:
+			t.wrong(at, "template %q: {%s} is there twice", value, rest)
+		}
+		if isVariable {
+			seen[rest] = true
+		}
+	}
+	if len(seen) > maxTemplateVariables {
+		t.wrong(at, "template %q has %d variables: Envoy takes %d", value, len(seen), maxTemplateVariables)
+	}
+}
+
+func variable(segment string) (string, bool) {
+	if strings.HasPrefix(segment, "{") && strings.HasSuffix(segment, "}") {
+		return segment[1 : len(segment)-1], true
+	}
+	return segment, false
+}
+
+func identifier(s string) bool {
+	for i := range len(s) {
+		letter := s[i] == '_' || 'a' <= s[i]|0x20 && s[i]|0x20 <= 'z'
+		if !letter && (i == 0 || s[i] < '0' || s[i] > '9') {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// methods reads an operation's or match's methods.
+func methods(n *load.Node) []mesh.StringMatch {
+	var out []mesh.StringMatch
+	for _, v := range items(n, "methods") {
+		if v.Kind == load.String {
+			out = append(out, mesh.StringMatch{Value: v.Text, Span: v.Span})
+		}
+	}
+	return out
+}
+
+// token is RFC 9110's.
+func token(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
+	})
+}
+
+// headerName checks a name that must be a lower-case token.
+func (t *translator) headerName(name string, f load.Field) bool {
+	why := ""
+	switch {
+	case strings.HasPrefix(name, ":"):
+		why = "pseudo-headers have fields of their own (methods, path, hosts)"
+	case !token(name):
+		why = "a header's name is a token"
+	case name != strings.ToLower(name):
+		why = "write it in lower case, as HTTP/2 sends it"
+	}
+	if why != "" {
+		t.wrong(f.KeySpan, "header %q: %s", name, why)
+	}
+	return why == ""
+}
+
+// valueMatches reads matches by name, in the order of names. Names of headers
+// must be lower case.
+func (t *translator) valueMatches(n *load.Node, key string) []mesh.HeaderMatch {
+	var out []mesh.HeaderMatch
+	for _, f := range fieldsOf(n.Get(key)) {
+		switch {
+		case key == "headers":
+			t.headerName(f.Key, f)
+		case key == "cookies" && !token(f.Key):
+			t.wrong(f.KeySpan, "cookie %q: a cookie's name is a token", f.Key)
+		case f.Key == "":
+			t.wrong(f.KeySpan, "%s has an empty name", key)
+		}
+		m, invert := t.valueMatch(f.Value)
+		out = append(out, mesh.HeaderMatch{Name: f.Key, StringMatch: m, Invert: invert})
+	}
+	return out
+}
+
+func (t *translator) valueMatch(n *load.Node) (m mesh.StringMatch, invert bool) {
+	key := which(n, "exact", "prefix", "suffix", "contains", "regex", "present")
+	m = mesh.StringMatch{Value: text(n, key), Span: t.at(n, key)}
+	switch key {
+	case "prefix":
+		m.Kind = mesh.Prefix
+	case "suffix":
+		m.Kind = mesh.Suffix
+	case "contains":
+		m.Kind = mesh.Contains
+	case "regex":
+		m.Kind = mesh.Regex // judged by package check
+	case "present":
+		m.Kind = mesh.Present
+	}
+	return m, isTrue(n, "invert")
+}
+
+// grpc turns a service and method into the path that gRPC sends.
+func (t *translator) grpc(n *load.Node) *mesh.StringMatch {
+	service, method := text(n, "service"), text(n, "method")
+	if method == "" {
+		return &mesh.StringMatch{Kind: mesh.Prefix, Value: "/" + service + "/", Span: t.at(n, "service")}
+	}
+	return &mesh.StringMatch{Value: "/" + service + "/" + method, Span: t.at(n, "method")}
+}

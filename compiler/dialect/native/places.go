@@ -1,0 +1,241 @@
+package native
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"net/netip"
+	"strings"
+
+	"github.com/mesh-compile/mesh-compile/compiler/load"
+	"github.com/mesh-compile/mesh-compile/compiler/mesh"
+	"github.com/mesh-compile/mesh-compile/compiler/source"
+)
+
+// describes are the fields of a MeshWorkload that make it a workload of its own,
+// instead of an addition to others.
+var describes = []string{"service", "version", "serviceAccount", "ports", "endpoints", "locality"}
+
+func (t *translator) meshWorkload(spec *load.Node) {
+	w := &mesh.Workload{
+		Origin:        t.Origin,
+		Version:       text(spec, "version"),
+		Locality:      t.locality(spec.Get("locality")),
+		Overlay:       true,
+		NamespaceWide: isTrue(spec, "namespaceWide"),
+		HasUses:       spec.Get("uses") != nil,
+		Capture:       mesh.Capture(text(spec, "capture")),
+		EgressMode:    egress(spec),
+		Engine:        mesh.Engine(text(spec, "engine")),
+	}
+	for _, key := range describes {
+		f := spec.Field(key)
+		if f == nil {
+			continue
+		}
+		w.Overlay = false
+		if w.NamespaceWide {
+			t.wrong(f.KeySpan, "%s describes one workload, and the document speaks for the whole namespace", key)
+		}
+	}
+	if !w.Overlay {
+		t.identity(spec, w)
+	}
+	w.Endpoints = t.endpoints(spec, w.Locality)
+	w.Uses = t.uses(spec)
+	t.out.Workloads = []*mesh.Workload{w}
+}
+
+func (t *translator) identity(spec *load.Node, w *mesh.Workload) {
+	w.ServiceAccount = "default"
+	if account := text(spec, "serviceAccount"); account != "" {
+		w.ServiceAccount = account
+	}
+	if spec.Get("service") != nil {
+		ref := t.ref(spec, "service")
+		w.Service = &ref
+	}
+	for _, p := range t.servicePorts(spec) {
+		w.Ports = append(w.Ports, mesh.WorkloadPort{Name: p.Name, Number: p.Number, Protocol: p.Protocol, Span: p.Span})
+		if p.Target != 0 && p.Target != p.Number {
+			t.Errorf(codeUnsupported, p.Span, "a targetPort (%d) other than the port (%d) is not supported yet in a MeshWorkload: declare the service with a Kubernetes Service", p.Target, p.Number)
+		}
+	}
+}
+
+// servicePorts reads ports that speak http unless written.
+func (t *translator) servicePorts(n *load.Node) []mesh.ServicePort {
+	var out []mesh.ServicePort
+	for _, item := range items(n, "ports") {
+		p := mesh.ServicePort{
+			Name:     text(item, "name"),
+			Number:   port(item, "port"),
+			Protocol: mesh.HTTP,
+			Target:   port(item, "targetPort"),
+			Span:     t.at(item, ""),
+		}
+		if item.Get("protocol") != nil {
+			p.Protocol = mesh.Protocol(text(item, "protocol"))
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+func egress(n *load.Node) string {
+	return text(n.Get("egress"), "mode")
+}
+
+func (t *translator) uses(spec *load.Node) []mesh.Ref {
+	var out []mesh.Ref
+	for _, n := range items(spec, "uses") {
+		ref := t.ref(n, which(n, "service", "externalService"))
+		ref.Span = t.at(n, "")
+		out = append(out, ref)
+	}
+	return out
+}
+
+func (t *translator) locality(n *load.Node) string {
+	if n == nil {
+		return ""
+	}
+	if n.Get("subZone") != nil && n.Get("zone") == nil {
+		t.wrong(t.at(n, "subZone"), "subZone without zone")
+	}
+	var parts []string
+	for _, key := range []string{"region", "zone", "subZone"} {
+		part := text(n, key)
+		if strings.Contains(part, "/") {
+			t.wrong(t.at(n, key), "%s %q has a slash, which separates region, zone and subZone", key, part)
+		}
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(parts, "/")
+}
+
+func (t *translator) endpoints(n *load.Node, locality string) []mesh.Endpoint {
+	var out []mesh.Endpoint
+	for _, item := range items(n, "endpoints") {
+		e := mesh.Endpoint{
+			Address:  t.endpointAddress(item),
+			Port:     port(item, "port"),
+			Locality: t.locality(item.Get("locality")),
+			Weight:   1,
+			Span:     t.at(item, ""),
+		}
+		if e.Locality == "" {
+			e.Locality = locality
+		}
+		if weight := number(item, "weight"); weight != nil {
+			e.Weight = *weight
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+func (t *translator) endpointAddress(n *load.Node) string {
+	if key := which(n, "address", "dns"); key != "address" {
+		return t.host(n, "dns")
+	}
+	return t.address(n, "address")
+}
+
+func (t *translator) address(n *load.Node, key string) string {
+	v := n.Get(key)
+	if v == nil || v.Kind != load.String {
+		return ""
+	}
+	a, err := netip.ParseAddr(v.Text)
+	if err != nil || a.Zone() != "" {
+		t.wrong(v.Span, "%s %q is no IP address", key, v.Text)
+		return v.Text
+	}
+	return a.Unmap().String()
+}
+
+func (t *translator) externalService(spec *load.Node) {
+	e := &mesh.External{
+		Origin:     t.Origin,
+		Ports:      t.servicePorts(spec),
+		Resolution: "dns",
+		Endpoints:  t.endpoints(spec, ""),
+		TLS:        t.upstreamTLS(spec.Get("tls")),
+		From:       t.visibleFrom(spec.Get("from")),
+	}
+	t.unsupported(spec, "via", "leave it out: the traffic goes to the destination directly")
+	switch text(spec, "resolution") {
+	case "static":
+		e.Resolution = "static"
+	case "none":
+		t.Errorf(codeUnsupported, t.at(spec, "resolution"), "resolution none is not supported yet: write dns or static")
+	}
+	t.externalHosts(spec, e)
+	t.externalEndpoints(spec, e)
+	t.out.Externals = []*mesh.External{e}
+}
+
+func (t *translator) externalHosts(spec *load.Node, e *mesh.External) {
+	seen := map[string]source.Span{}
+	for _, v := range items(spec, "hosts") {
+		if v.Kind != load.String {
+			continue
+		}
+		if strings.HasPrefix(v.Text, "*") && len(e.Endpoints) == 0 {
+			t.wrong(v.Span, "host %q has no address that could be resolved: list its endpoints, or name the hosts", v.Text)
+		}
+		t.unique(seen, v, "host")
+		e.Hosts, e.HostsAt = append(e.Hosts, v.Text), append(e.HostsAt, v.Span)
+	}
+}
+
+// externalEndpoints holds the endpoints to the resolution.
+func (t *translator) externalEndpoints(spec *load.Node, e *mesh.External) {
+	if e.Resolution == "static" && len(e.Endpoints) == 0 {
+		t.wrong(t.at(spec, "resolution"), "resolution static needs endpoints with addresses")
+	}
+	for _, n := range items(spec, "endpoints") {
+		if f := n.Field("dns"); f != nil && e.Resolution == "static" {
+			t.wrong(f.KeySpan, "resolution static takes addresses: write address, or resolution: dns")
+		}
+	}
+}
+
+func (t *translator) visibleFrom(n *load.Node) []string {
+	if n == nil {
+		return nil
+	}
+	t.unsupported(n, "meshed", "list the namespaces")
+	return texts(n, "namespaces")
+}
+
+// certificates checks that a text is PEM certificates and nothing else.
+func (t *translator) certificates(n *load.Node, key string) string {
+	v := n.Get(key)
+	if v == nil || v.Kind != load.String {
+		return ""
+	}
+	rest, found := []byte(v.Text), 0
+	for {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			t.wrong(v.Span, "%s has a PEM block %s: want certificates only", key, block.Type)
+			return ""
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			t.wrong(v.Span, "%s: certificate %d: %v", key, found+1, err)
+			return ""
+		}
+		found++
+	}
+	if found == 0 || strings.TrimSpace(string(rest)) != "" {
+		t.wrong(v.Span, "%s is not PEM: want one or more BEGIN CERTIFICATE blocks", key)
+		return ""
+	}
+	return v.Text
+}
