@@ -32,6 +32,7 @@ func collect(fragments []*mesh.Fragment) *inputs {
 		in.Tests = append(in.Tests, f.Tests...)
 		in.Invariants = append(in.Invariants, f.Invariants...)
 		in.Grants = append(in.Grants, f.Grants...)
+		in.Expiries = append(in.Expiries, f.Expiries...)
 	}
 	in.sort()
 	in.findIstio()

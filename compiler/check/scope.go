@@ -24,6 +24,10 @@ func (sc *scope) of(n *node, l *diag.List) []*Service {
 	}
 	var out []*Service
 	for _, ref := range docs[i].Uses {
+		if ref.Host == "" && ref.Name == "" {
+			out = append(out, sc.namespace(ref.Namespace, n.doc.Namespace)...)
+			continue
+		}
 		s := sc.c.names.find(ref, docs[i].Namespace)
 		if s == nil {
 			report(l, docs[i].Origin, diag.Diagnostic{
@@ -33,7 +37,7 @@ func (sc *scope) of(n *node, l *diag.List) []*Service {
 			})
 			continue
 		}
-		if s.visible != nil && !slices.Contains(s.visible, n.doc.Namespace) {
+		if !s.offered(n.doc.Namespace) {
 			report(l, docs[i].Origin, diag.Diagnostic{
 				Code: MissingGrant, Severity: diag.Error, Span: ref.Span,
 				Message: fmt.Sprintf("workload %s uses %s, which is not for namespace %s", n.key, s.key, n.doc.Namespace),
@@ -56,13 +60,28 @@ func (sc *scope) defaults(namespace string) []*Service {
 	}
 	var out []*Service
 	for _, s := range sc.c.sites {
-		offered := s.visible == nil || slices.Contains(s.visible, namespace)
 		near := s.ns == namespace || s.visible != nil || sc.c.set.Defaults != mesh.Native
-		if offered && near {
+		if near && s.offered(namespace) {
 			out = append(out, s.svc)
 		}
 	}
 	slices.SortFunc(out, compareServices)
 	sc.visible[namespace] = out
 	return out
+}
+
+// namespace returns the services of a namespace that client namespaces may use.
+func (sc *scope) namespace(owner, client string) []*Service {
+	var out []*Service
+	for _, s := range sc.c.sites {
+		if s.ns == owner && s.offered(client) {
+			out = append(out, s.svc)
+		}
+	}
+	return out
+}
+
+// offered reports whether a namespace may have the service in scope.
+func (s *site) offered(namespace string) bool {
+	return s.visible == nil || slices.Contains(s.visible, namespace)
 }

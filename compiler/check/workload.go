@@ -47,6 +47,7 @@ func (c *checker) workloads() {
 			c.addNode(doc)
 		}
 	}
+	c.lonely()
 	slices.SortFunc(c.nodes, func(a, b *node) int { return cmp.Compare(a.key, b.key) })
 	for _, n := range c.nodes {
 		for k, v := range n.doc.Labels {
@@ -55,6 +56,27 @@ func (c *checker) workloads() {
 		}
 	}
 	c.overlay(overlays)
+}
+
+// lonely reports documents that only add to a workload, where Kubernetes has
+// workloads but none of the name: most often it is misspelt. They stand for a
+// workload of their own, which calls others and is called by nobody.
+func (c *checker) lonely() {
+	named := map[string][]string{}
+	for _, n := range c.nodes {
+		if n.doc.Dialect == mesh.Kubernetes {
+			named[n.doc.Namespace] = append(named[n.doc.Namespace], n.doc.Name)
+		}
+	}
+	for _, n := range c.nodes {
+		if n.doc.Overlay && len(named[n.doc.Namespace]) > 0 {
+			report(&c.diags, n.doc.Origin, diag.Diagnostic{
+				Code: SelectsNothing, Severity: diag.Warning,
+				Message: "namespace " + n.doc.Namespace + " has no workload " + n.doc.Name + " to add to",
+				Fix:     suggest(n.doc.Name, named[n.doc.Namespace]),
+			})
+		}
+	}
 }
 
 func (c *checker) addNode(doc *mesh.Workload) {
