@@ -2,6 +2,7 @@ package load
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -19,8 +20,8 @@ type cueErrors struct {
 	unit     *unit
 	fallback source.Span
 	seen     map[string]bool // messages that are reported
-	// nearest is the place of a path, or of what is around it.
-	nearest func(path []string) source.Span
+	// nearest is where a path was written, or what is around it.
+	nearest func(path []string) anchor
 }
 
 // add reports each faulty path once. CUE reports a value that no alternative of
@@ -32,13 +33,13 @@ func (e *cueErrors) add(err error, object string) {
 	}
 	for len(list) > 0 {
 		n := 1
-		at := strings.Join(list[0].Path(), ".")
-		if at != "" && strings.Contains(message(list[0]), "in empty disjunction") {
-			for n < len(list) && strings.Join(list[n].Path(), ".") == at {
+		path := list[0].Path()
+		if len(path) > 0 && strings.Contains(message(list[0]), "in empty disjunction") {
+			for n < len(list) && slices.Equal(list[n].Path(), path) {
 				n++
 			}
 		}
-		e.report(list[:n], at, object)
+		e.report(list[:n], path, object)
 		list = list[n:]
 	}
 }
@@ -50,15 +51,14 @@ func (e *cueErrors) incomplete(v cue.Value, err error) {
 		return
 	}
 	one := errors.Errors(err)[0]
-	d := e.report([]errors.Error{one}, strings.Join(one.Path(), "."), "")
-	if d != nil {
+	if d := e.report([]errors.Error{one}, one.Path(), ""); d != nil {
 		d.Message += ": what depends on it is missing"
 	}
 }
 
 // report makes one diagnostic of errors about one path; the first is the
 // headline where there are several.
-func (e *cueErrors) report(list []errors.Error, at, object string) *diag.Diagnostic {
+func (e *cueErrors) report(list []errors.Error, path []string, object string) *diag.Diagnostic {
 	text := message(list[0])
 	if len(list) > 1 {
 		var alternatives []string
@@ -67,8 +67,16 @@ func (e *cueErrors) report(list []errors.Error, at, object string) *diag.Diagnos
 		}
 		text = "no alternative admits this value: " + strings.Join(slices.Compact(alternatives), "; ")
 	}
-	if at != "" {
-		text = at + ": " + text
+	places := e.places(list)
+	if strings.Contains(text, "field not allowed") {
+		// CUE reports the items of a list that is not allowed, not the list.
+		for len(path) > 0 && strings.Trim(path[len(path)-1], "0123456789") == "" {
+			path = path[:len(path)-1]
+		}
+		places = slices.DeleteFunc([]source.Span{e.around(path).label()}, func(s source.Span) bool { return !s.IsValid() })
+	}
+	if len(path) > 0 {
+		text = strings.Join(path, ".") + ": " + text
 	}
 	if e.seen[text] {
 		return nil
@@ -77,12 +85,11 @@ func (e *cueErrors) report(list []errors.Error, at, object string) *diag.Diagnos
 		e.seen = map[string]bool{}
 	}
 	e.seen[text] = true
-	places := e.places(list)
-	if len(places) == 0 && e.nearest != nil {
-		places = append(places, e.nearest(list[0].Path()))
+	if len(places) == 0 {
+		places = []source.Span{e.around(path).value()}
 	}
-	if len(places) == 0 || !places[0].IsValid() {
-		places = []source.Span{e.fallback}
+	if !places[0].IsValid() {
+		places[0] = e.fallback
 	}
 	// The value at fault comes after the constraint that it meets.
 	d := e.unit.diags.Errorf(CodeCUE, places[len(places)-1], "%s", text)
@@ -93,20 +100,37 @@ func (e *cueErrors) report(list []errors.Error, at, object string) *diag.Diagnos
 	return d
 }
 
+func (e *cueErrors) around(path []string) anchor {
+	if e.nearest == nil {
+		return anchor{}
+	}
+	return e.nearest(path)
+}
+
 // cause of a failed import: what is wrong with the package.
 func cause(e errors.Error) errors.Error {
-	for {
+	for message(e) == "import failed" {
 		var inner errors.Error
 		if !errors.As(errors.Unwrap(e), &inner) {
-			return e
+			break
 		}
 		e = inner
 	}
+	return e
 }
+
+// fieldCount matches CUE's message for a union without, or with more than, one
+// member; it prints the whole value.
+var fieldCount = regexp.MustCompile(`(?s)^invalid value .* \(does not satisfy struct\.(Min|Max)Fields\((\d+)\)\)$`)
 
 func message(e errors.Error) string {
 	format, args := e.Msg()
-	return fmt.Sprintf(format, args...)
+	text := fmt.Sprintf(format, args...)
+	if m := fieldCount.FindStringSubmatch(text); m != nil {
+		bound := map[string]string{"Min": "too few fields, want at least", "Max": "too many fields, want at most"}[m[1]]
+		return bound + " " + m[2]
+	}
+	return text
 }
 
 // places lists the positions of errors that are in the repository.

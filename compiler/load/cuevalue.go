@@ -37,7 +37,7 @@ func (r *cueRepo) evaluate(p cuePackage) (u *unit) {
 	}
 	value := cuecontext.New().BuildInstance(inst)
 	w := &cueWalk{loader: r.loader, unit: u, written: indexSources(b.sources), errors: e}
-	e.nearest = func(path []string) source.Span { return w.nearest(value, path) }
+	e.nearest = func(path []string) anchor { return w.nearest(value, path) }
 	w.walk(value, "", 0)
 	if err := value.Validate(); err != nil {
 		w.errors.add(err, "")
@@ -144,16 +144,18 @@ func (w *cueWalk) at(v cue.Value, key string) source.Span {
 }
 
 // nearest follows the path of an error as far as its values were written.
-func (w *cueWalk) nearest(v cue.Value, path []string) (place source.Span) {
+func (w *cueWalk) nearest(v cue.Value, path []string) (place anchor) {
 	for _, step := range path {
-		next := cue.ParsePath(step)
+		next, key := cue.ParsePath(step), step
 		if i, err := strconv.Atoi(step); err == nil {
-			next = cue.MakePath(cue.Index(i))
+			next, key = cue.MakePath(cue.Index(i)), ""
+		} else if unquoted, err := strconv.Unquote(step); err == nil {
+			key = unquoted
 		}
-		if v = v.LookupPath(next); !v.Exists() {
+		if v = v.LookupPath(next); !v.Exists() && v.Err() == nil {
 			return place
 		}
-		if at := w.written.find(v, step, nil).value(); at.IsValid() {
+		if at := w.written.find(v, key, nil); at.value().IsValid() {
 			place = at
 		}
 	}
