@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
 
 // build makes what plan found to be changed, pointers first.
@@ -42,13 +43,14 @@ func (c *checker) scopes() {
 	lists := sameLists{}
 	for _, n := range c.nodes {
 		uses := sc.of(n, &c.diags)
+		declared := slices.ContainsFunc(n.written(), func(d *mesh.Workload) bool { return d.HasUses })
 		old := c.prev.full[n.key]
-		if old != nil && c.prev.nodes[n.key].result == n.server && lists.equal(old.Uses, uses) {
+		if old != nil && c.prev.nodes[n.key].result == n.server && old.UsesDeclared == declared && lists.equal(old.Uses, uses) {
 			n.full = old
 			continue
 		}
 		full := *n.server
-		full.Uses = uses
+		full.Uses, full.UsesDeclared = uses, said(n, func(w *mesh.Workload) bool { return w.HasUses })
 		n.full = &full
 	}
 }

@@ -101,7 +101,7 @@ func (e *encoder) fields(v reflect.Value, first *bool) {
 			e.buf.WriteByte(',')
 		}
 		*first = false
-		e.json(strings.ToLower(f.Name[:1]) + f.Name[1:])
+		e.json(fieldName(f.Name))
 		e.buf.WriteByte(':')
 		if owns(v.Type(), f.Name) {
 			e.list(value, func(item reflect.Value) { e.structure(item.Elem()) })
@@ -109,6 +109,15 @@ func (e *encoder) fields(v reflect.Value, first *bool) {
 		}
 		e.value(value)
 	}
+}
+
+// fieldName is a Go name in JSON's habit: ID is id, IPBlocks is ipBlocks.
+func fieldName(name string) string {
+	capitals := len(name) - len(strings.TrimLeft(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
+	if rest := name[capitals:]; capitals > 1 && rest != "" && rest != "s" {
+		capitals-- // the last one begins the next word
+	}
+	return strings.ToLower(name[:capitals]) + name[capitals:]
 }
 
 // absent reports a value that goes without saying. The zero kind of a match is

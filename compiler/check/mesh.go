@@ -146,6 +146,7 @@ type Rule struct {
 	RequestHeaders  *mesh.HeaderOps
 	ResponseHeaders *mesh.HeaderOps
 	Timeout         time.Duration  // of the whole request; 0: none
+	TimeoutAt       source.Span    // where Timeout is written; zero for a default
 	IdleTimeout     *time.Duration // stream idle; nil: the listener's default
 	MaxStream       *time.Duration
 	// Retry is nil where there is none. Conditions and Methods are explicit; nil
@@ -282,6 +283,7 @@ type Workload struct {
 	AllowAnyEgress  bool
 	Inbound         []*Inbound // by port
 	Uses            []*Service // in scope, by key, each once; nil in the values that services point to
+	UsesDeclared    bool       // set with Uses: they are written, not the default scope
 	Endpoints       []mesh.Endpoint
 	Locality        string
 	// Rego is set where a policy adds denials written by users, which force

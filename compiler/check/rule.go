@@ -8,6 +8,7 @@ import (
 
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
+	"github.com/mesh-compile/mesh-compile/compiler/source"
 )
 
 // table fills the route table of a port: the rules of the routes in force, and
@@ -143,6 +144,9 @@ func (c *checker) rule(at *location, doc *mesh.Rule, matches []mesh.Match) *Rule
 	}
 	grpc := at.port.Protocol == mesh.GRPC || !slices.ContainsFunc(matches, func(m mesh.Match) bool { return !m.GRPC })
 	r.Timeout = timeout(doc.Timeout, c.defaultsOf(at.dialect()), grpc)
+	if doc.Timeout != nil {
+		r.TimeoutAt = doc.Timeout.Span
+	}
 	r.To = c.destinations(at, doc)
 	r.Mirrors = c.mirrors(at, doc)
 	if len(r.To) == 0 { // every destination was refused: never fall back to another
@@ -246,7 +250,7 @@ func (c *checker) connectionRule(s *site, p *Port) *Rule {
 				continue
 			}
 			out := c.rule(&at, doc, []mesh.Match{{Span: doc.Span}})
-			out.Timeout, out.Retry = 0, nil
+			out.Timeout, out.TimeoutAt, out.Retry = 0, source.Span{}, nil
 			if len(out.To) == 0 {
 				continue
 			}
