@@ -141,8 +141,9 @@ func run(input fstest.MapFS, translate Translate) (*mesh.Fragment, diag.List) {
 	return sum, diags
 }
 
-func reading(_, kind string) load.Reading {
-	return load.Reading{Read: true, Cluster: kind == "Mesh" || kind == "Namespace"}
+// reading is package dialect's, which cannot be imported here.
+func reading(group, kind string) load.Reading {
+	return load.Reading{Read: true, Strict: strings.Contains(group, "."), Cluster: kind == "Mesh" || kind == "Namespace"}
 }
 
 // add appends every list of b to a's.

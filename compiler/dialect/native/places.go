@@ -18,6 +18,7 @@ var describes = []string{"service", "version", "serviceAccount", "ports", "endpo
 func (t *translator) meshWorkload(spec *load.Node) {
 	w := &mesh.Workload{
 		Origin:        t.Origin,
+		Labels:        podLabels(t.Doc.Root.At("metadata", "labels")),
 		Version:       text(spec, "version"),
 		Locality:      t.locality(spec.Get("locality")),
 		Overlay:       true,
@@ -43,6 +44,19 @@ func (t *translator) meshWorkload(spec *load.Node) {
 	w.Endpoints = t.endpoints(spec, w.Locality)
 	w.Uses = t.uses(spec)
 	t.out.Workloads = []*mesh.Workload{w}
+}
+
+// podLabels are what selectors of Services and policies see of a workload that
+// has no pods.
+func podLabels(n *load.Node) map[string]string {
+	if n == nil {
+		return nil
+	}
+	labels := make(map[string]string, len(n.Fields))
+	for i := range n.Fields {
+		labels[n.Fields[i].Key] = n.Fields[i].Value.Text
+	}
+	return labels
 }
 
 func (t *translator) identity(spec *load.Node, w *mesh.Workload) {
