@@ -1,7 +1,6 @@
 package load
 
 import (
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -24,14 +23,15 @@ type converter struct {
 	items    []*Node
 	budget   int
 	overflow bool
+	deepest  int // level reached since the anchored value around began
 	aliases  map[*yaml.Node]*alias
 }
 
 // alias is an anchored value: node is nil while it is being converted, size is
-// how many values it stands for.
+// how many values it stands for, height how many levels they have.
 type alias struct {
-	node *Node
-	size int
+	node         *Node
+	size, height int
 }
 
 // document classifies one YAML document and converts it if it is to be read.
@@ -41,12 +41,9 @@ func (c *converter) document(n *yaml.Node) {
 		return // comments only
 	}
 	version, kind := scalarField(n, "apiVersion"), scalarField(n, "kind")
-	if items := field(n, "items"); items != nil && items.Kind == yaml.SequenceNode && strings.HasSuffix(kind, "List") && version != "" {
+	if items := rawField(n, "items"); items != nil && items.Kind == yaml.SequenceNode && strings.HasSuffix(kind, "List") && version != "" {
 		for _, item := range items.Content {
-			if item.Kind == yaml.AliasNode {
-				item = item.Alias
-			}
-			c.document(item)
+			c.item(item)
 		}
 		return
 	}
@@ -72,20 +69,36 @@ func (c *converter) document(n *yaml.Node) {
 	c.loader.name(doc, reading, c.file.path, c.unit)
 }
 
-// field returns the value of a key of a YAML mapping, nil where there is none.
-func field(n *yaml.Node, key string) *yaml.Node {
+// item reads one item of a List. Aliases could make a List endless.
+func (c *converter) item(n *yaml.Node) {
+	if n.Kind == yaml.AliasNode {
+		c.object = ""
+		c.report(CodeLimit, c.place(n), "*%s as an item of a List is not followed: write the object out", n.Value)
+		return
+	}
+	c.document(n)
+}
+
+// rawField returns the value of a key of a YAML mapping, nil where there is none.
+func rawField(n *yaml.Node, key string) *yaml.Node {
 	if n == nil || n.Kind != yaml.MappingNode {
 		return nil
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		if n.Content[i].Value == key && n.Content[i].Kind == yaml.ScalarNode {
-			if v := n.Content[i+1]; v.Kind != yaml.AliasNode {
-				return v
-			}
-			return n.Content[i+1].Alias
+			return n.Content[i+1]
 		}
 	}
 	return nil
+}
+
+// field is rawField with an alias followed.
+func field(n *yaml.Node, key string) *yaml.Node {
+	v := rawField(n, key)
+	if v != nil && v.Kind == yaml.AliasNode {
+		return v.Alias
+	}
+	return v
 }
 
 func scalarField(n *yaml.Node, key string) string {
@@ -119,7 +132,7 @@ func (c *converter) reserve(n *yaml.Node) {
 	}
 	count(n, 0)
 	c.nodes, c.fields, c.items = make([]Node, 0, nodes), make([]Field, 0, fields), make([]*Node, 0, items)
-	c.budget, c.overflow, c.aliases = c.limits.Nodes, false, nil
+	c.budget, c.overflow, c.deepest, c.aliases = c.limits.Nodes, false, 0, nil
 }
 
 // node converts n. It never returns nil; after an overflow the document is
@@ -133,25 +146,31 @@ func (c *converter) node(n *yaml.Node, depth int) *Node {
 		return &Node{}
 	}
 	if n.Kind == yaml.AliasNode {
-		return c.alias(n)
+		return c.alias(n, depth)
 	}
+	c.deepest = max(c.deepest, depth)
 	if c.budget--; c.budget < 0 {
 		c.exceed(n, "more than %d values in one document, aliases counted as often as used", c.limits.Nodes)
 		return &Node{}
 	}
-	var anchored *alias
-	before := c.budget
-	if n.Anchor != "" {
-		if c.aliases == nil {
-			c.aliases = map[*yaml.Node]*alias{}
-		}
-		anchored = &alias{}
-		c.aliases[n] = anchored
+	if n.Anchor == "" {
+		return c.value(n, depth)
 	}
+	return c.anchored(n, depth)
+}
+
+// anchored converts a value that aliases may stand for.
+func (c *converter) anchored(n *yaml.Node, depth int) *Node {
+	if c.aliases == nil {
+		c.aliases = map[*yaml.Node]*alias{}
+	}
+	a := &alias{}
+	c.aliases[n] = a
+	budget, deepest := c.budget, c.deepest
+	c.deepest = depth
 	out := c.value(n, depth)
-	if anchored != nil {
-		*anchored = alias{node: out, size: 1 + before - c.budget}
-	}
+	*a = alias{node: out, size: 1 + budget - c.budget, height: c.deepest - depth}
+	c.deepest = max(c.deepest, deepest)
 	return out
 }
 
@@ -167,15 +186,19 @@ func (c *converter) report(code diag.Code, at source.Span, format string, args .
 }
 
 // alias shares the anchored value: its place is where it was written.
-func (c *converter) alias(n *yaml.Node) *Node {
+func (c *converter) alias(n *yaml.Node, depth int) *Node {
 	target := c.aliases[n.Alias]
 	switch {
 	case target == nil: // anchored in a part that is not read, such as the List around an item
-		return c.node(n.Alias, 1)
+		return c.node(n.Alias, depth)
 	case target.node == nil:
 		c.exceed(n, "alias *%s contains itself", n.Value)
 		return &Node{}
+	case depth+target.height > c.limits.Depth:
+		c.exceed(n, "nested deeper than %d by alias *%s", c.limits.Depth, n.Value)
+		return &Node{}
 	}
+	c.deepest = max(c.deepest, depth+target.height)
 	if c.budget -= target.size; c.budget < 0 {
 		c.exceed(n, "more than %d values in one document, aliases counted as often as used", c.limits.Nodes)
 	}
@@ -229,116 +252,4 @@ func cut[T any](slab *[]T, n int) []T {
 	}
 	*slab = s[:len(s)+n]
 	return s[len(s) : len(s)+n : len(s)+n]
-}
-
-func (c *converter) mapping(n *yaml.Node, depth int) []Field {
-	out := cut(&c.fields, len(n.Content)/2)[:0]
-	seen := newKeys(len(n.Content) / 2)
-	var merged []*yaml.Node
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		k := n.Content[i]
-		if k.Tag == "!!merge" {
-			merged = append(merged, n.Content[i+1])
-			if c.strict {
-				c.report(CodeAmbiguous, c.place(k), "merge key << is understood differently by YAML readers: write the fields out")
-			}
-			continue
-		}
-		key, ok := c.key(k)
-		if !ok {
-			continue
-		}
-		span := c.place(k)
-		span.End = c.end(k, span)
-		if first := seen.find(out, key); first != nil {
-			if depth == 0 && (key == "apiVersion" || key == "kind") {
-				c.missingMarker(first, span)
-				return out // the rest is another object
-			}
-			d := c.report(CodeDuplicateKey, span, "%s stands twice in this object: Kubernetes keeps the last, other readers refuse", key)
-			d.Related = []diag.Related{{Span: first.KeySpan, Message: "first here"}}
-			continue
-		}
-		out = append(out, Field{Key: key, KeySpan: span, Value: c.node(n.Content[i+1], depth+1)})
-		seen.add(key, len(out)-1)
-	}
-	for _, m := range merged {
-		out = c.merge(out, m, depth)
-	}
-	return out
-}
-
-// missingMarker reports two objects that run into one another.
-func (c *converter) missingMarker(first *Field, at source.Span) {
-	d := c.report(CodeDuplicateKey, at, "%s stands twice: a second object begins here without a line --- before it, and is not read", first.Key)
-	d.Related = []diag.Related{{Span: first.KeySpan, Message: "first here"}}
-	d.Fix = &diag.Fix{Message: "insert --- before the second object"}
-	if at.Start.Column == 1 {
-		d.Fix.Edits = []source.Edit{{Span: source.At(at.File, at.Start.Line, 1), New: "---\n"}}
-	}
-}
-
-// merge adds the fields of a merge key's value that are not there yet.
-func (c *converter) merge(out []Field, n *yaml.Node, depth int) []Field {
-	from := c.node(n, depth+1)
-	sources := []*Node{from}
-	if from.Kind == List {
-		sources = from.Items
-	}
-	for _, s := range sources {
-		for _, f := range s.Fields {
-			if !slices.ContainsFunc(out, func(g Field) bool { return g.Key == f.Key }) {
-				out = append(out, f)
-			}
-		}
-	}
-	return out
-}
-
-// key returns the text of a key. Numbers and booleans are keys as in JSON.
-func (c *converter) key(n *yaml.Node) (string, bool) {
-	if n.Kind == yaml.AliasNode {
-		n = n.Alias
-	}
-	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" {
-		c.report(CodeYAML, c.place(n), "a key must be a string")
-		return "", false
-	}
-	var k Node
-	k.Span = c.place(n)
-	if n.Tag == "!!str" && n.Style == 0 && c.strict {
-		c.ambiguous(n, k.Span)
-	}
-	return c.substitute(n.Value, k.Span), true
-}
-
-// keys finds duplicates: by comparison in small objects, by a map in large ones.
-type keys map[string]int
-
-func newKeys(n int) keys {
-	if n <= 16 {
-		return nil
-	}
-	return make(keys, n)
-}
-
-func (k keys) find(fields []Field, key string) *Field {
-	if k != nil {
-		if i, ok := k[key]; ok {
-			return &fields[i]
-		}
-		return nil
-	}
-	for i := range fields {
-		if fields[i].Key == key {
-			return &fields[i]
-		}
-	}
-	return nil
-}
-
-func (k keys) add(key string, i int) {
-	if k != nil {
-		k[key] = i
-	}
 }
