@@ -15,6 +15,7 @@ compiler/load, schemas < compiler/load/structural
 compiler/load/structural < compiler/dialect/native
 controller/api/v1alpha1 < compiler/dialect/native, schemas, schemas/*
 compiler/load, compiler/mesh < compiler/dialect, compiler/dialect/*
+compiler/dialect/translate < compiler/dialect/*
 compiler/dialect/* < compiler/dialect, compiler/convert
 
 # the checked mesh, and what reads it

@@ -8,6 +8,8 @@
 package kubernetes
 
 import (
+	"regexp"
+
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
 	"github.com/mesh-compile/mesh-compile/compiler/load"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
@@ -56,6 +58,7 @@ func workload(doc *load.Document) (*mesh.Fragment, diag.List) {
 	for _, key := range []string{"serviceAccount", "serviceAccountName"} {
 		if name := r.str(pod, key); name != "" {
 			w.ServiceAccount = name
+			r.identity(pod.Get(key), key)
 		}
 	}
 	for _, c := range r.list(pod, "containers") {
@@ -68,6 +71,17 @@ func workload(doc *load.Document) (*mesh.Fragment, diag.List) {
 		}
 	}
 	return &mesh.Fragment{Workloads: []*mesh.Workload{w}}, r.Diags
+}
+
+// subdomain is RFC 1123's, which Kubernetes demands of the name.
+var subdomain = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)
+
+// identity checks a service account's name: it becomes part of a SPIFFE id, in
+// which a slash would make another identity.
+func (r *reader) identity(n *load.Node, key string) {
+	if len(n.Text) > 253 || !subdomain.MatchString(n.Text) {
+		r.Errorf(load.CodeSchema, n.Span, "%s %q is no name: want lower-case letters, digits, dots and dashes", key, n.Text)
+	}
 }
 
 // containerPorts leaves Protocol open: a container port has none in Kubernetes,
