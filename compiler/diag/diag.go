@@ -79,6 +79,21 @@ type Witness struct {
 	Headers map[string]string `json:"headers,omitempty"`
 	// Observe says what the request shows, for people: "goes to v1, never to rule \"canary\"".
 	Observe string `json:"observe,omitempty"`
+	// Expect says the same for machines.
+	Expect *WitnessExpect `json:"expect,omitempty"`
+}
+
+// WitnessExpect is what a witness shows; zero fields claim nothing.
+type WitnessExpect struct {
+	Route  string `json:"route,omitempty"`  // id of the rule that takes the request
+	Access string `json:"access,omitempty"` // "allow" or "deny", and by which rule's id:
+	Rule   string `json:"rule,omitempty"`
+	Status uint32 `json:"status,omitempty"` // that the caller sees
+	// Tries is how often the upstream receives the request when it always answers
+	// UpstreamStatus after UpstreamDelay (a duration, "300ms").
+	Tries          uint32 `json:"tries,omitempty"`
+	UpstreamStatus uint32 `json:"upstreamStatus,omitempty"`
+	UpstreamDelay  string `json:"upstreamDelay,omitempty"`
 }
 
 func (w Witness) String() string {

@@ -107,7 +107,7 @@ func (e *Evaluator) unrouted(out Result, who *caller, host string, number uint32
 	if out.Port == nil {
 		return out.refused(0, fmt.Sprintf("no service of the mesh is called %s with port %d", host, number))
 	}
-	out.Route = Route{Action: ActionNone, Reason: "the caller has no sidecar: no route applies", Attempts: 1}
+	out.Route = Route{Action: ActionNone, Reason: "the caller has no sidecar: no route applies"}
 	b := out.Port.Backend("")
 	if b == nil {
 		return out
@@ -147,13 +147,17 @@ func (e *Evaluator) outOfScope(out Result, host string, number uint32) Result {
 // inScope finds the port among the services that the client uses.
 func (e *Evaluator) inScope(client *check.Workload, host string, number uint32) *check.Port {
 	for _, s := range e.hosts.named(host, client.Namespace) {
-		if slices.Contains(client.Uses, s) {
+		if uses(client, s) {
 			if p := s.Port(number); p != nil {
 				return p
 			}
 		}
 	}
 	return nil
+}
+
+func uses(client *check.Workload, s *check.Service) bool {
+	return slices.ContainsFunc(client.Uses, func(u *check.Service) bool { return u.Key() == s.Key() })
 }
 
 func (e *Evaluator) anywhere(host string, number uint32) *check.Port {
@@ -225,8 +229,10 @@ func (e *Evaluator) inbound(w *check.Workload, b *check.Backend, who *caller, m 
 
 func inboundOf(w *check.Workload, p *check.Port) *check.Inbound {
 	for _, in := range w.Inbound {
-		if slices.Contains(in.Services, p) {
-			return in
+		for _, leads := range in.Services {
+			if leads.Number == p.Number && leads.Service.Key() == p.Service.Key() {
+				return in
+			}
 		}
 	}
 	return nil

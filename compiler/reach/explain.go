@@ -44,9 +44,9 @@ type WorkloadExplained struct {
 	Reason   string   `json:"reason,omitempty"`
 }
 
-// Decider is the rule that decided, and its place. Rule is "" for a default.
+// Decider is the rule that decided, or "default", and its place.
 type Decider struct {
-	Rule string `json:"rule,omitempty"`
+	Rule string `json:"rule"`
 	File string `json:"file,omitempty"`
 	Line int    `json:"line,omitempty"`
 }
@@ -63,8 +63,8 @@ type ExplainedRoute struct {
 	Reason       string                 `json:"reason,omitempty"`
 	Destinations []ExplainedDestination `json:"destinations,omitempty"`
 	Upstream     *ExplainedUpstream     `json:"upstream,omitempty"`
-	Timeout      string                 `json:"timeout,omitempty"` // "15s"; absent: none
-	Attempts     uint32                 `json:"attempts,omitempty"`
+	Timeout      string                 `json:"timeout,omitempty"` // "15s"; "0s": none
+	Attempts     uint32                 `json:"attempts"`          // after the first request
 	Mirrors      []ExplainedDestination `json:"mirrors,omitempty"`
 	Fault        *ExplainedFault        `json:"fault,omitempty"`
 }
@@ -143,11 +143,11 @@ func explainAccess(a *Access) ExplainedAccess {
 }
 
 func deciderOf(a *Access) *Decider {
-	d := Decider{File: a.Span.File, Line: a.Span.Start.Line}
-	if a.Rule != nil {
+	d := Decider{Rule: "default", File: a.Span.File, Line: a.Span.Start.Line}
+	switch {
+	case a.Rule != nil:
 		d.Rule = a.Rule.ID
-	}
-	if d == (Decider{}) {
+	case !a.Span.IsValid():
 		return nil
 	}
 	return &d
@@ -156,12 +156,12 @@ func deciderOf(a *Access) *Decider {
 func explainRoute(r *Result) ExplainedRoute {
 	out := ExplainedRoute{
 		Action: r.Route.Action, Status: r.Status, Location: r.Route.Location, Reason: r.Route.Reason,
-		Attempts: r.Route.Attempts,
+		Attempts: r.Route.Retries,
 	}
 	if rule := r.Route.Rule; rule != nil {
 		out.Name, out.File, out.Line = rule.Name, rule.Span.File, rule.Span.Start.Line
 	}
-	if r.Route.Timeout > 0 {
+	if r.Route.Action == ActionRoute {
 		out.Timeout = r.Route.Timeout.String()
 	}
 	for _, d := range r.Route.Destinations {
@@ -210,8 +210,8 @@ func textRoute(b *strings.Builder, r *Result) {
 		fmt.Fprintf(b, "    a copy of %s%% to %s\n", percent(m.Percent), destinationText(m.Backend.Port.Service.Key(), m.Backend.Version, m.Backend.Port.Number))
 	}
 	if route.Action == ActionRoute {
-		fmt.Fprintf(b, "    as %s on host %s; timeout %s, at most %d tries\n",
-			route.Upstream.Path, route.Upstream.Host, timeoutText(route.Timeout), route.Attempts)
+		fmt.Fprintf(b, "    as %s on host %s; timeout %s, at most %d retries\n",
+			route.Upstream.Path, route.Upstream.Host, timeoutText(route.Timeout), route.Retries)
 	}
 }
 

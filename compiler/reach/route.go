@@ -34,7 +34,7 @@ type Route struct {
 	Destinations []Destination
 	Upstream     Upstream
 	Timeout      time.Duration // 0: none
-	Attempts     uint32        // tries in all, at least 1
+	Retries      uint32        // after the first request, for this request's method
 	Mirrors      []Mirror
 	Fault        *mesh.Fault
 }
@@ -79,7 +79,7 @@ func acceptsPort(m *mesh.Match, port uint32) bool {
 
 // follow applies a rule, which may change m.
 func (e *Evaluator) follow(rule *check.Rule, match *mesh.Match, m *message) Route {
-	out := Route{Rule: rule, Match: match, Timeout: rule.Timeout, Attempts: 1, Fault: rule.Fault}
+	out := Route{Rule: rule, Match: match, Timeout: rule.Timeout, Fault: rule.Fault}
 	switch {
 	case e.isPreflight(rule.CORS, m):
 		out.Action, out.Status, out.Reason = ActionDirect, 200, "CORS preflight, answered by the caller's proxy"
@@ -96,7 +96,7 @@ func (e *Evaluator) follow(rule *check.Rule, match *mesh.Match, m *message) Rout
 		return out
 	}
 	out.Action = ActionRoute
-	out.Attempts += retriesOf(rule.Retry, m.method)
+	out.Retries = retriesOf(rule.Retry, m.method)
 	out.Mirrors = mirrorsOf(rule)
 	e.rewrite(rule.Rewrite, match, m)
 	out.Destinations = destinationsOf(rule, m)
