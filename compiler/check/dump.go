@@ -1,7 +1,7 @@
 package check
 
 import (
-	"encoding/json"
+	"cmp"
 	"fmt"
 	"reflect"
 	"sync"
@@ -13,7 +13,7 @@ import (
 // them. What the previous run's mesh wrote of a value that was taken over is
 // written again as it is.
 func (m *Mesh) Dump() ([]byte, error) {
-	e := &encoder{}
+	e := &encoder{plans: map[reflect.Type][]field{}}
 	d := m.state.dumps
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -22,7 +22,7 @@ func (m *Mesh) Dump() ([]byte, error) {
 	e.buf.WriteString(",\n\"services\":[")
 	for i, s := range m.services {
 		e.separate(i)
-		e.buf.Write(d.text(s))
+		e.buf.Write(d.text(e, s))
 	}
 	e.buf.WriteString("],\n\"workloads\":[")
 	scopes := map[scopeList]string{}
@@ -30,18 +30,12 @@ func (m *Mesh) Dump() ([]byte, error) {
 		e.separate(i)
 		server := m.state.nodes[w.Key()].result
 		e.buf.WriteString("{\"server\":")
-		e.buf.Write(d.text(server))
+		e.buf.Write(d.text(e, server))
 		e.uses(w, scopes)
 		e.buf.WriteByte('}')
 	}
 	e.buf.WriteString("]}\n")
-	if e.err != nil {
-		return nil, e.err
-	}
-	if !json.Valid(e.buf.Bytes()) {
-		return nil, fmt.Errorf("writing the checked mesh: the result is not JSON")
-	}
-	return e.buf.Bytes(), nil
+	return e.buf.Bytes(), e.err
 }
 
 // dumps holds the text of services and of workloads' server sides.
@@ -62,15 +56,16 @@ func (d *dumps) carry() *dumps {
 	return next
 }
 
-func (d *dumps) text(key any) []byte {
+// text writes a service or workload; errors go to the encoder of the whole.
+func (d *dumps) text(whole *encoder, key any) []byte {
 	if text, ok := d.texts[key]; ok {
 		return text
 	}
 	text, ok := d.previous[key]
 	if !ok {
-		e := &encoder{}
+		e := &encoder{plans: whole.plans}
 		e.structure(reflect.ValueOf(key).Elem())
-		text = e.buf.Bytes()
+		text, whole.err = e.buf.Bytes(), cmp.Or(whole.err, e.err)
 	}
 	d.texts[key] = text
 	return text

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,13 +17,21 @@ import (
 
 // encoder writes values as JSON in the order of their fields.
 type encoder struct {
-	buf bytes.Buffer
-	err error
+	buf   bytes.Buffer
+	err   error
+	plans map[reflect.Type][]field
 }
 
 func (e *encoder) encode(v any) { e.value(reflect.ValueOf(v)) }
 
+// json writes one value as encoding/json does.
 func (e *encoder) json(v any) {
+	if s, ok := v.(string); ok && plain(s) {
+		e.buf.WriteByte('"')
+		e.buf.WriteString(s)
+		e.buf.WriteByte('"')
+		return
+	}
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)
 	enc.SetEscapeHTML(false)
@@ -30,6 +39,17 @@ func (e *encoder) json(v any) {
 		e.err = fmt.Errorf("writing the checked mesh: %w", err)
 	}
 	e.buf.Write(bytes.TrimRight(text.Bytes(), "\n"))
+}
+
+// plain reports text that stands in JSON as it is. It is nearly all text here,
+// and an encoder for each costs most of the time.
+func plain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' || s[i] == '"' || s[i] == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 func (e *encoder) value(v reflect.Value) {
@@ -42,6 +62,12 @@ func (e *encoder) value(v reflect.Value) {
 		e.list(v, e.value)
 	case reflect.Map:
 		e.mapping(v)
+	case reflect.Bool:
+		e.buf.WriteString(strconv.FormatBool(v.Bool()))
+	case reflect.Uint32, reflect.Uint64:
+		e.buf.WriteString(strconv.FormatUint(v.Uint(), 10))
+	case reflect.String:
+		e.json(v.String())
 	default:
 		e.scalar(v)
 	}
@@ -71,12 +97,13 @@ func (e *encoder) scalar(v reflect.Value) {
 }
 
 func (e *encoder) structure(v reflect.Value) {
-	switch x := v.Interface().(type) {
-	case mesh.Origin:
-		e.json(string(x.Dialect) + " " + x.Object())
+	switch v.Type() {
+	case reflect.TypeFor[mesh.Origin]():
+		o := v.Interface().(mesh.Origin)
+		e.json(string(o.Dialect) + " " + o.Object())
 		return
-	case time.Time:
-		e.json(x)
+	case reflect.TypeFor[time.Time]():
+		e.json(v.Interface())
 		return
 	}
 	e.buf.WriteByte('{')
@@ -85,29 +112,58 @@ func (e *encoder) structure(v reflect.Value) {
 	e.buf.WriteByte('}')
 }
 
-var spanType = reflect.TypeFor[source.Span]()
+// field is one field of a struct type as it is written.
+type field struct {
+	index    int
+	name     string
+	embedded bool // its fields stand with those of the struct
+	owned    bool // its values are written out; elsewhere they are named
+}
+
+// plan lists the fields of a struct type that are written: exported ones that
+// are no positions.
+func plan(t reflect.Type) []field {
+	span := reflect.TypeFor[source.Span]()
+	var out []field
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if !f.IsExported() || f.Type == span || f.Type == reflect.SliceOf(span) {
+			continue
+		}
+		out = append(out, field{
+			index: i, name: fieldName(f.Name),
+			embedded: f.Anonymous && f.Type != reflect.TypeFor[mesh.Origin](),
+			owned:    t == reflect.TypeFor[Service]() && f.Name == "Ports" || t == reflect.TypeFor[Port]() && f.Name == "Backends",
+		})
+	}
+	return out
+}
 
 func (e *encoder) fields(v reflect.Value, first *bool) {
-	for i := range v.NumField() {
-		f, value := v.Type().Field(i), v.Field(i)
-		if !f.IsExported() || f.Type == spanType || f.Type == reflect.SliceOf(spanType) || absent(value) {
+	fields, ok := e.plans[v.Type()]
+	if !ok {
+		fields = plan(v.Type())
+		e.plans[v.Type()] = fields
+	}
+	for _, f := range fields {
+		value := v.Field(f.index)
+		switch {
+		case absent(value):
 			continue
-		}
-		if f.Anonymous && f.Type != reflect.TypeFor[mesh.Origin]() {
+		case f.embedded:
 			e.fields(value, first)
 			continue
-		}
-		if !*first {
+		case !*first:
 			e.buf.WriteByte(',')
 		}
 		*first = false
-		e.json(fieldName(f.Name))
+		e.json(f.name)
 		e.buf.WriteByte(':')
-		if owns(v.Type(), f.Name) {
+		if f.owned {
 			e.list(value, func(item reflect.Value) { e.structure(item.Elem()) })
-			continue
+		} else {
+			e.value(value)
 		}
-		e.value(value)
 	}
 }
 
@@ -127,12 +183,6 @@ func absent(v reflect.Value) bool {
 		return false
 	}
 	return v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0 || v.Kind() == reflect.Map && v.Len() == 0
-}
-
-// owns reports whether a field is where its values are written out; elsewhere
-// they are named.
-func owns(t reflect.Type, field string) bool {
-	return t == reflect.TypeFor[Service]() && field == "Ports" || t == reflect.TypeFor[Port]() && field == "Backends"
 }
 
 func (e *encoder) list(v reflect.Value, item func(reflect.Value)) {
