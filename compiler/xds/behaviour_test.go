@@ -1,12 +1,16 @@
 package xds_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
 
@@ -52,10 +56,10 @@ type caller struct {
 }
 
 // runCaller starts order's real Envoy under a route for catalog.
-func runCaller(t *testing.T, route string) *caller {
+func runCaller(t *testing.T, route string, more ...string) *caller {
 	t.Helper()
 	envoytest.Require(t)
-	m := checked(t, txtar.Parse([]byte(shop+indent(route))))
+	m := checked(t, txtar.Parse([]byte(shop+indent(route)+strings.Join(more, ""))))
 	c := &caller{
 		address: freeAddress(t),
 		v1:      envoytest.RunEcho(t, "catalog", "v1"), v2: envoytest.RunEcho(t, "catalog", "v2"),
@@ -239,4 +243,56 @@ rules:
 			t.Errorf("%s arrived %d times, want %d; status %d", method, got, tries, response.Status)
 		}
 	}
+}
+
+func TestFallback(t *testing.T) {
+	t.Parallel()
+	c := runCaller(t, `
+rules:
+- {name: v1, match: [{path: {prefix: /v1}}], to: [{version: v1}]}
+- {name: v2, to: [{version: v2}]}
+`, `
+-- traffic.yaml --
+apiVersion: mesh-compile.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: catalog, namespace: shop}
+spec:
+  service: catalog
+  versions:
+  - name: v1
+    circuitBreaker: {maxRequests: 1}
+    fallback: {when: [overflow], respond: {status: 203, body: '{"stock":"100%"}', headers: {content-type: application/json, x-fallback: "100%"}}}
+---
+apiVersion: mesh-compile.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: order, namespace: shop}
+spec:
+  service: order
+  fallback: {when: [no-healthy-endpoint], respond: {status: 204}}
+`)
+	c.v1.Answer("/v1", envoytest.Answer{Delay: time.Minute})
+	ctx, cancel := context.WithCancel(t.Context())
+	var busy sync.WaitGroup
+	busy.Go(func() { envoytest.Send(ctx, c.address, envoytest.Request{Host: "catalog:8080", Path: "/v1"}) })
+	defer busy.Wait()
+	defer cancel()
+	if err := envoytest.Until(t.Context(), func() error {
+		if c.v1.Count("", "/v1") == 0 {
+			return errors.New("the first request has not arrived")
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+
+	response, err := envoytest.Send(t.Context(), c.address, envoytest.Request{Host: "catalog:8080", Path: "/v1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := fmt.Sprintf("%d %s %s %s", response.Status, response.Headers["Content-Type"], response.Headers["X-Fallback"], response.Body)
+	if want := `203 [application/json] [100%] {"stock":"100%"}`; got != want {
+		t.Errorf("fallback: got %s, want %s", got, want)
+	}
+	c.want(t, envoytest.Request{Path: "/v2"}, "v2 /v2")
+	c.want(t, envoytest.Request{Host: "order:8080"}, "204") // it has no endpoint
 }

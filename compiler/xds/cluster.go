@@ -72,13 +72,19 @@ func connectTimeout(c *mesh.Connections) *durationpb.Duration {
 	return durationpb.New(*c.ConnectTimeout)
 }
 
+// Discovered reports whether a backend's cluster asks the agent for endpoints,
+// under [ClusterName]. The others have theirs, or a name to resolve, in the slice.
+func Discovered(b *check.Backend) bool {
+	return b.TLS == check.TLSMesh && b.Traffic.LoadBalancing.Policy != "passthrough"
+}
+
 // setDiscovery: unsigned endpoints (EDS) are only for backends whose identity is
 // pinned; a plaintext destination is DNS on its signed name or signed addresses.
 func (p *packer) setDiscovery(c *clusterv3.Cluster, b *check.Backend) {
 	switch {
 	case b.Traffic.LoadBalancing.Policy == "passthrough":
 		setType(c, clusterv3.Cluster_ORIGINAL_DST)
-	case b.TLS == check.TLSMesh:
+	case Discovered(b):
 		useEDS(c)
 	case b.DNS:
 		p.useDNS(c, b, b.Static)

@@ -17,24 +17,17 @@ import (
 // concurrently.
 type Generator struct {
 	settings *check.Settings
-	ids      map[*check.Service]uint64
+	services map[*check.Service]serviceInfo
 	nextID   uint64
 
-	routes   *memo[routesKey, []byte]
-	clusters *memo[*check.Backend, Resource]
-	scopes   *memo[string, *scope]
-	inbound  *memo[string, *List]
-
+	uses      *memo[usesKey, *usesInfo]
+	routes    *memo[routesKey, []byte]
+	clusters  *memo[*check.Backend, Resource]
+	outbound  *memo[string, Resource]
+	scopes    *memo[string, *scope]
+	inbound   *memo[string, *List]
 	mu        sync.Mutex
-	workloads map[*check.Workload]built
-	previous  map[*check.Workload]built
-}
-
-// built is what a workload's own listeners were made from, and the list.
-type built struct {
-	scope  *scope
-	access []PortAccess
-	list   *List
+	listeners map[string]listenerSet // by workload
 }
 
 // NewGenerator returns a generator for m. What did not change since the previous
@@ -44,23 +37,24 @@ func NewGenerator(m *check.Mesh, previous *Generator) *Generator {
 		previous = &Generator{}
 	}
 	g := &Generator{
-		settings:  m.Settings(),
-		ids:       make(map[*check.Service]uint64, len(m.Services())),
-		nextID:    previous.nextID,
-		routes:    newMemo(previous.routes),
-		clusters:  newMemo(previous.clusters),
-		scopes:    newMemo(previous.scopes),
-		inbound:   newMemo(previous.inbound),
-		workloads: map[*check.Workload]built{},
-		previous:  previous.workloads,
+		settings: m.Settings(),
+		services: make(map[*check.Service]serviceInfo, len(m.Services())),
+		nextID:   previous.nextID,
+		uses:     newMemo[usesKey, *usesInfo](nil), // its keys are this mesh's
+		routes:   newMemo(previous.routes),
+		clusters: newMemo(previous.clusters),
+		outbound: newMemo(previous.outbound),
+		scopes:   newMemo(previous.scopes),
+		inbound:  newMemo(previous.inbound),
 	}
+	g.listeners = previous.takeListeners(m)
 	for _, s := range m.Services() {
-		id, ok := previous.ids[s]
+		info, ok := previous.services[s]
 		if !ok {
 			g.nextID++
-			id = g.nextID
+			info = describe(s, g.nextID)
 		}
-		g.ids[s] = id
+		g.services[s] = info
 	}
 	return g
 }
@@ -79,7 +73,7 @@ func (g *Generator) build(w *check.Workload, access Access) (Slice, error) {
 	if err != nil {
 		return Slice{}, err
 	}
-	listeners, err := g.listeners(w, scope, access)
+	listeners, err := g.listenersOf(w, scope.listener, access)
 	if err != nil {
 		return Slice{}, err
 	}
@@ -87,39 +81,64 @@ func (g *Generator) build(w *check.Workload, access Access) (Slice, error) {
 	return Slice{Listeners: listeners, Routes: scope.routes, Clusters: scope.clusters, Inbound: inbound}, err
 }
 
-// listeners are the scope's outbound listener and the workload's inbound ones.
-func (g *Generator) listeners(w *check.Workload, scope *scope, access Access) (*List, error) {
-	ports := make([]PortAccess, len(w.Inbound))
-	for i, in := range w.Inbound {
-		ports[i] = access(w, in)
+// Backends returns what the outbound clusters of a workload's slice stand for, by
+// cluster name. Workloads of one scope share the list.
+func (g *Generator) Backends(w *check.Workload) ([]*check.Backend, error) {
+	scope, err := g.scope(w)
+	if err != nil {
+		return nil, fmt.Errorf("listing the backends of %s: %w", w.Key(), err)
 	}
-	if b, ok := g.lookup(w); ok && b.scope == scope && slices.EqualFunc(b.access, ports, PortAccess.equal) {
-		g.store(w, b)
-		return b.list, nil
+	return scope.backends, nil
+}
+
+// listenerSet is a workload's listeners and what they were made from.
+type listenerSet struct {
+	capture  mesh.Capture
+	ports    []*check.Inbound
+	access   []PortAccess
+	outbound *byte // the first byte of the outbound listener's
+	list     *List
+}
+
+func (s *listenerSet) madeFrom(other *listenerSet) bool {
+	return s.capture == other.capture && s.outbound == other.outbound &&
+		slices.Equal(s.ports, other.ports) && slices.EqualFunc(s.access, other.access, PortAccess.equal)
+}
+
+// takeListeners returns the listeners of workloads that m still has.
+func (g *Generator) takeListeners(m *check.Mesh) map[string]listenerSet {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out := make(map[string]listenerSet, len(m.Workloads()))
+	for key, set := range g.listeners {
+		if m.Workload(key) != nil {
+			out[key] = set
+		}
 	}
-	own, err := g.inboundListeners(w, ports)
+	return out
+}
+
+// listenersOf are the scope's outbound listener and the workload's inbound ones.
+func (g *Generator) listenersOf(w *check.Workload, outbound Resource, access Access) (*List, error) {
+	set := listenerSet{capture: w.Capture, ports: w.Inbound, outbound: &outbound.Bytes[0]}
+	for _, in := range w.Inbound {
+		set.access = append(set.access, access(w, in))
+	}
+	g.mu.Lock()
+	old, ok := g.listeners[w.Key()]
+	g.mu.Unlock()
+	if ok && set.madeFrom(&old) {
+		return old.list, nil
+	}
+	own, err := g.inboundListeners(w, set.access)
 	if err != nil {
 		return nil, err
 	}
-	list := newList(append(own, scope.listener))
-	g.store(w, built{scope: scope, access: ports, list: list})
-	return list, nil
-}
-
-func (g *Generator) lookup(w *check.Workload) (built, bool) {
+	set.list = newList(append(own, outbound))
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if b, ok := g.workloads[w]; ok {
-		return b, true
-	}
-	b, ok := g.previous[w]
-	return b, ok
-}
-
-func (g *Generator) store(w *check.Workload, b built) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.workloads[w] = b
+	g.listeners[w.Key()] = set
+	return set.list, nil
 }
 
 func (g *Generator) inboundListeners(w *check.Workload, ports []PortAccess) ([]Resource, error) {

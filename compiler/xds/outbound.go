@@ -27,8 +27,9 @@ const (
 )
 
 // outboundHCM routes requests by authority, by the named route configuration.
-func (p *packer) outboundHCM(s *check.Settings, routes string) *hcmv3.HttpConnectionManager {
+func (p *packer) outboundHCM(s *check.Settings, routes string, backends []*check.Backend) *hcmv3.HttpConnectionManager {
 	out := p.connectionManager(s, outboundName)
+	out.LocalReplyConfig = p.fallbacks(backends)
 	out.HttpFilters = p.outboundFilters()
 	out.RouteSpecifier = &hcmv3.HttpConnectionManager_Rds{
 		Rds: &hcmv3.Rds{ConfigSource: adsSource(), RouteConfigName: routes}}
@@ -38,8 +39,8 @@ func (p *packer) outboundHCM(s *check.Settings, routes string) *hcmv3.HttpConnec
 // proxyListener is capture none: an explicit HTTP proxy on loopback, which takes
 // absolute-form requests, requests with a Host, and CONNECT to ports that are not
 // HTTP.
-func (p *packer) proxyListener(s *check.Settings) *listenerv3.Listener {
-	hcm := p.outboundHCM(s, outboundName)
+func (p *packer) proxyListener(s *check.Settings, backends []*check.Backend) *listenerv3.Listener {
+	hcm := p.outboundHCM(s, outboundName, backends)
 	hcm.UpgradeConfigs = append(hcm.UpgradeConfigs, &hcmv3.HttpConnectionManager_UpgradeConfig{UpgradeType: connectUpgrade})
 	return &listenerv3.Listener{
 		Name:             outboundName,
@@ -56,7 +57,7 @@ func (p *packer) proxyListener(s *check.Settings) *listenerv3.Listener {
 // original port says what they are. Addresses of services are live facts that a
 // signed slice does not have, so HTTP is routed by authority, TLS by server name,
 // and other TCP only where one service of the scope has the port.
-func (p *packer) redirectListener(s *check.Settings, ports []scopePort, allowAny bool) *listenerv3.Listener {
+func (p *packer) redirectListener(s *check.Settings, ports []scopePort, backends []*check.Backend, allowAny bool) *listenerv3.Listener {
 	out := &listenerv3.Listener{
 		Name:             outboundName,
 		Address:          socketAddress("0.0.0.0", OutboundPort),
@@ -65,7 +66,7 @@ func (p *packer) redirectListener(s *check.Settings, ports []scopePort, allowAny
 	}
 	sniff := false
 	for _, group := range groupByNumber(ports) {
-		chains := p.redirectChains(s, group)
+		chains := p.redirectChains(s, group, backends)
 		out.FilterChains = append(out.FilterChains, chains...)
 		sniff = sniff || slices.ContainsFunc(chains, func(c *listenerv3.FilterChain) bool {
 			return len(c.FilterChainMatch.ServerNames) > 0
@@ -109,7 +110,7 @@ func groupByNumber(ports []scopePort) [][]scopePort {
 }
 
 // redirectChains are the chains of one port number.
-func (p *packer) redirectChains(s *check.Settings, group []scopePort) []*listenerv3.FilterChain {
+func (p *packer) redirectChains(s *check.Settings, group []scopePort, backends []*check.Backend) []*listenerv3.FilterChain {
 	number := group[0].port.Number
 	var out []*listenerv3.FilterChain
 	http, tcp := false, []*check.Port(nil)
@@ -130,7 +131,7 @@ func (p *packer) redirectChains(s *check.Settings, group []scopePort) []*listene
 		out = append(out, &listenerv3.FilterChain{
 			Name:             routeConfigName(number),
 			FilterChainMatch: onPort(number),
-			Filters:          []*listenerv3.Filter{p.networkFilter(hcmFilter, p.outboundHCM(s, routeConfigName(number)))},
+			Filters:          []*listenerv3.Filter{p.networkFilter(hcmFilter, p.outboundHCM(s, routeConfigName(number), backends))},
 		})
 	case len(tcp) == 1:
 		out = append(out, p.tcpChain(tcp[0], routeConfigName(number)))

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/mesh-compile/mesh-compile/compiler/check"
 	"github.com/mesh-compile/mesh-compile/compiler/envoymatch"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
@@ -25,7 +26,8 @@ var RetryConditions = []string{
 const retriableStatusCodes = "retriable-status-codes"
 
 // retryPolicy returns nil where nothing is repeated.
-func (p *packer) retryPolicy(r *mesh.Retry, hashed bool) *routev3.RetryPolicy {
+func (p *packer) retryPolicy(rule *check.Rule) *routev3.RetryPolicy {
+	r := rule.Retry
 	if r == nil || r.Attempts == 0 {
 		return nil
 	}
@@ -48,8 +50,7 @@ func (p *packer) retryPolicy(r *mesh.Retry, hashed bool) *routev3.RetryPolicy {
 			out.RetryBackOff.MaxInterval = durationpb.New(*r.BackoffMax)
 		}
 	}
-	// A hash leads to the same host whatever the predicate says.
-	if r.AvoidPreviousHosts && !hashed {
+	if r.AvoidPreviousHosts && !staysWithHash(rule) {
 		p.avoidPreviousHosts(out)
 	}
 	return out
@@ -66,6 +67,12 @@ func (p *packer) retryOn(r *mesh.Retry) string {
 		words = append(words, retriableStatusCodes)
 	}
 	return strings.Join(words, ",")
+}
+
+// staysWithHash: Istio keeps a retry on the host of the hash.
+func staysWithHash(rule *check.Rule) bool {
+	return rule.Origin.Dialect == mesh.Istio &&
+		slices.ContainsFunc(rule.To, func(d check.Destination) bool { return hashKey(d.Backend) != nil })
 }
 
 // hostSelectionAttempts is how often another host is looked for, as Istio has it.

@@ -1,7 +1,6 @@
 package xds
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -64,15 +63,19 @@ func directResponse(status uint32, body string) *routev3.DirectResponseAction {
 
 // forward sends to the rule's destinations.
 func (p *packer) forward(port *check.Port, rule *check.Rule, path *mesh.StringMatch) *routev3.RouteAction {
+	if !resolved(rule) {
+		p.fail(fmt.Errorf("rule %s: a destination has no backend", rule.ID))
+		return &routev3.RouteAction{}
+	}
 	hash := hashPolicies(rule)
 	out := &routev3.RouteAction{
 		Timeout:               durationpb.New(rule.Timeout), // absent would be Envoy's 15 s
-		RetryPolicy:           p.retryPolicy(rule.Retry, len(hash) > 0),
+		RetryPolicy:           p.retryPolicy(rule),
 		HashPolicy:            hash,
 		RequestMirrorPolicies: mirrors(rule),
 	}
 	rewritePath(rule.Rewrite, path).apply(out)
-	p.setDestinations(out, rule)
+	setDestinations(out, rule)
 	if host := hostRewrite(rule); host != "" {
 		out.HostRewriteSpecifier = &routev3.RouteAction_HostRewriteLiteral{HostRewriteLiteral: host}
 	}
@@ -113,17 +116,14 @@ func maxStream(port *check.Port, rule *check.Rule) *routev3.RouteAction_MaxStrea
 	return out
 }
 
-var errNoBackend = errors.New("a destination has no backend")
+func resolved(rule *check.Rule) bool {
+	return !slices.ContainsFunc(rule.To, func(d check.Destination) bool { return d.Backend == nil }) &&
+		!slices.ContainsFunc(rule.Mirrors, func(m check.MirrorTo) bool { return m.Backend == nil })
+}
 
-// setDestinations: a single destination always is a weighted cluster's entry
-// only where it changes headers of its own.
-func (p *packer) setDestinations(out *routev3.RouteAction, rule *check.Rule) {
-	for i := range rule.To {
-		if rule.To[i].Backend == nil {
-			p.fail(fmt.Errorf("rule %s: %w", rule.ID, errNoBackend))
-			return
-		}
-	}
+// setDestinations: a single destination is an entry of a weighted cluster only
+// where it changes headers of its own.
+func setDestinations(out *routev3.RouteAction, rule *check.Rule) {
 	if d := &rule.To[0]; len(rule.To) == 1 && d.RequestHeaders == nil && d.ResponseHeaders == nil {
 		out.ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: ClusterName(d.Backend)}
 		return

@@ -2,6 +2,7 @@ package xds
 
 import (
 	"encoding/binary"
+	"strconv"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -15,7 +16,7 @@ type scope struct {
 	listener Resource
 	routes   *List
 	clusters *List
-	backends []*check.Backend // one for each cluster
+	backends []*check.Backend // one for each of its clusters, by name
 }
 
 // scopePort is a port in scope; local says that the client is in its namespace.
@@ -24,33 +25,84 @@ type scopePort struct {
 	local bool
 }
 
+// serviceInfo is what a scope's key needs to know of a service.
+type serviceInfo struct {
+	id     uint64        // of this very value, never given twice
+	asking []*check.Port // ports with rules that ask who calls
+}
+
+func describe(s *check.Service, id uint64) serviceInfo {
+	info := serviceInfo{id: id}
+	for _, p := range s.Ports {
+		if asksCaller(p) {
+			info.asking = append(info.asking, p)
+		}
+	}
+	return info
+}
+
+// usesKey is a list of services that workloads share, by its place in memory.
+type usesKey struct {
+	first **check.Service
+	n     int
+}
+
+// usesInfo is what the keys of all scopes over one list have in common.
+type usesInfo struct {
+	ids    string
+	asking []*check.Port
+	short  map[string]bool // namespaces in which some service's short name is valid
+}
+
+func (g *Generator) usesOf(w *check.Workload) *usesInfo {
+	key := usesKey{n: len(w.Uses)}
+	if key.n > 0 {
+		key.first = &w.Uses[0]
+	}
+	info, _ := g.uses.get(key, func() (*usesInfo, error) { return g.describeUses(w.Uses), nil })
+	return info
+}
+
+func (g *Generator) describeUses(uses []*check.Service) *usesInfo {
+	out := &usesInfo{short: map[string]bool{}}
+	var ids []byte
+	for _, s := range uses {
+		info := g.services[s]
+		ids = binary.AppendUvarint(ids, info.id)
+		out.asking = append(out.asking, info.asking...)
+		if s.ShortName {
+			out.short[s.Namespace] = true
+		}
+	}
+	out.ids = string(ids)
+	return out
+}
+
 func (g *Generator) scope(w *check.Workload) (*scope, error) {
 	return g.scopes.get(g.scopeKey(w), func() (*scope, error) { return g.makeScope(w) })
 }
 
 // scopeKey holds everything of a workload that its outbound side depends on:
 // which services it uses, where their short names are its own, and which matches
-// exist for it.
+// exist for it. Each part says its length.
 func (g *Generator) scopeKey(w *check.Workload) string {
-	key := append(make([]byte, 0, 8+4*len(w.Uses)), w.Capture...)
-	key = append(key, '|', flag(w.AllowAnyEgress))
-	for _, s := range w.Uses {
-		key = binary.AppendUvarint(key, g.ids[s])
-		key = append(key, flag(isLocal(s, w)))
-		for _, p := range s.Ports {
-			class := clientClass(p, w)
-			key = binary.AppendUvarint(key, uint64(len(class)))
-			key = append(key, class...)
-		}
+	uses := g.usesOf(w)
+	local := ""
+	if uses.short[w.Namespace] {
+		local = w.Namespace
+	}
+	var key []byte
+	for _, part := range []string{string(w.Capture), strconv.FormatBool(w.AllowAnyEgress), local, uses.ids} {
+		key = appendPart(key, part)
+	}
+	for _, p := range uses.asking {
+		key = appendPart(key, clientClass(p, w))
 	}
 	return string(key)
 }
 
-func flag(b bool) byte {
-	if b {
-		return 1
-	}
-	return 0
+func appendPart(key []byte, part string) []byte {
+	return append(binary.AppendUvarint(key, uint64(len(part))), part...)
 }
 
 func isLocal(s *check.Service, w *check.Workload) bool {
@@ -68,29 +120,35 @@ func (g *Generator) makeScope(w *check.Workload) (*scope, error) {
 	if err != nil {
 		return nil, err
 	}
-	clusters, err := g.outboundClusters(w, ports)
+	backends := reachable(w, ports)
+	clusters, err := g.outboundClusters(w, backends)
 	if err != nil {
 		return nil, err
 	}
-	listener, err := g.outboundListener(w, ports)
+	listener, err := g.outboundListener(w, ports, backends)
 	return &scope{
-		listener: listener, routes: newList(routes), clusters: newList(clusters), backends: scopeBackends(w, ports),
+		listener: listener, routes: newList(routes), clusters: newList(clusters), backends: sortedBackends(backends),
 	}, err
 }
 
-func (g *Generator) outboundListener(w *check.Workload, ports []scopePort) (Resource, error) {
+// outboundListener is the same for all scopes of capture none without fallbacks.
+func (g *Generator) outboundListener(w *check.Workload, ports []scopePort, backends []*check.Backend) (Resource, error) {
 	var p packer
 	var l *listenerv3.Listener
 	if w.Capture == mesh.CaptureRedirect {
-		l = p.redirectListener(g.settings, ports, w.AllowAnyEgress)
+		l = p.redirectListener(g.settings, ports, backends, w.AllowAnyEgress)
 	} else {
-		l = p.proxyListener(g.settings)
+		l = p.proxyListener(g.settings, backends)
 	}
 	r, err := newResource(ListenerType, l.Name, l)
 	if err == nil {
 		err = p.err
 	}
-	return r, err
+	if err != nil {
+		return Resource{}, err
+	}
+	// Equal listeners are one, so that a changed route changes no listener's list.
+	return g.outbound.get(string(r.Bytes), func() (Resource, error) { return r, nil })
 }
 
 // routeConfigs: one for the explicit proxy, one a port for captured traffic.
@@ -142,10 +200,9 @@ func (g *Generator) routeConfig(name string, w *check.Workload, ports []scopePor
 	return config.resource(rest)
 }
 
-// outboundClusters are those that some route of the scope leads to.
-func (g *Generator) outboundClusters(w *check.Workload, ports []scopePort) ([]Resource, error) {
+func (g *Generator) outboundClusters(w *check.Workload, backends []*check.Backend) ([]Resource, error) {
 	var out []Resource
-	for _, b := range scopeBackends(w, ports) {
+	for _, b := range backends {
 		r, err := g.cluster(b)
 		if err != nil {
 			return nil, err
@@ -159,31 +216,6 @@ func (g *Generator) outboundClusters(w *check.Workload, ports []scopePort) ([]Re
 	return out, nil
 }
 
-// scopeBackends are those that a route of the scope leads to, each once.
-func scopeBackends(w *check.Workload, ports []scopePort) []*check.Backend {
-	seen := map[*check.Backend]bool{}
-	var out []*check.Backend
-	for _, p := range ports {
-		for _, b := range backends(p.port, w) {
-			if !seen[b] {
-				seen[b] = true
-				out = append(out, b)
-			}
-		}
-	}
-	return out
-}
-
-// Backends returns what the outbound clusters of a workload stand for. It is the
-// same as long as Slice.Clusters is.
-func (g *Generator) Backends(w *check.Workload) ([]*check.Backend, error) {
-	s, err := g.scope(w)
-	if err != nil {
-		return nil, err
-	}
-	return s.backends, nil
-}
-
 // restCluster is where connections go that no service of the scope has.
 func restCluster(allowAny bool) (Resource, error) {
 	var p packer
@@ -195,18 +227,27 @@ func restCluster(allowAny bool) (Resource, error) {
 	return newResource(ClusterType, c.Name, c)
 }
 
-// backends are what a client's rules of a port lead to, copies included.
-func backends(p *check.Port, client *check.Workload) []*check.Backend {
+// reachable are the backends that some route of the scope leads to, once each.
+func reachable(client *check.Workload, ports []scopePort) []*check.Backend {
+	seen := map[*check.Backend]bool{}
 	var out []*check.Backend
-	for _, r := range p.Rules {
-		if len(r.MatchesFor(client)) == 0 {
-			continue
+	add := func(b *check.Backend) {
+		if !seen[b] {
+			seen[b] = true
+			out = append(out, b)
 		}
-		for i := range r.To {
-			out = append(out, r.To[i].Backend)
-		}
-		for i := range r.Mirrors {
-			out = append(out, r.Mirrors[i].Backend)
+	}
+	for _, p := range ports {
+		for _, r := range p.port.Rules {
+			if len(r.MatchesFor(client)) == 0 {
+				continue
+			}
+			for i := range r.To {
+				add(r.To[i].Backend)
+			}
+			for i := range r.Mirrors {
+				add(r.Mirrors[i].Backend)
+			}
 		}
 	}
 	return out

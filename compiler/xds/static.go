@@ -24,7 +24,7 @@ import (
 // StaticOptions are what a slice takes from the agent, for a static bootstrap.
 type StaticOptions struct {
 	// Certificate and Key stand for the workload's secret, Roots for the trust
-	// bundle: PEM. Where Roots is empty, peers are verified by the system's.
+	// bundle: PEM.
 	Certificate, Key, Roots []byte
 	// Endpoints by cluster, "ip:port". A cluster without any has no endpoint.
 	Endpoints map[string][]string
@@ -227,11 +227,7 @@ func (b *staticBuilder) inlineSecrets(c *tlsv3.CommonTlsContext) {
 		return
 	}
 	validation := combined.DefaultValidationContext
-	if len(b.Roots) > 0 {
-		validation.TrustedCa = dataSource(string(b.Roots), false)
-	} else {
-		validation.SystemRootCerts = &tlsv3.CertificateValidationContext_SystemRootCerts{}
-	}
+	validation.TrustedCa = dataSource(string(b.Roots), false)
 	c.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: validation}
 }
 

@@ -114,6 +114,10 @@ func (p *packer) meshClientTLS(b *check.Backend) *tlsv3.UpstreamTlsContext {
 	}
 }
 
+// SystemRoots is where Envoy's images, like Debian and Alpine, keep the public
+// roots. Envoy ignores system_root_certs, which only gRPC's clients read.
+const SystemRoots = "/etc/ssl/certs/ca-certificates.crt"
+
 // simpleTLS verifies a server outside the mesh by name, never only by its chain.
 func (p *packer) simpleTLS(b *check.Backend) *tlsv3.UpstreamTlsContext {
 	c := b.Traffic.ClientTLS
@@ -151,7 +155,7 @@ func (p *packer) serverNames(c *mesh.ClientTLS, name string) *tlsv3.CertificateV
 	if c.CACerts != "" {
 		out.TrustedCa = dataSource(c.CACerts, c.Path)
 	} else {
-		out.SystemRootCerts = &tlsv3.CertificateValidationContext_SystemRootCerts{}
+		out.TrustedCa = dataSource(SystemRoots, true)
 	}
 	names := c.SANs
 	if len(names) == 0 && name != "" {
