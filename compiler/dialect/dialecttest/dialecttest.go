@@ -89,9 +89,11 @@ func golden(t *testing.T, file string, translate Translate) {
 
 // Fuzz translates what the fuzzer makes of the fixtures' documents: a translator
 // neither panics, nor returns no fragment, nor answers twice differently.
-func Fuzz(f *testing.F, pattern string, translate Translate) {
-	for _, seed := range seeds(f, pattern) {
-		f.Add(seed)
+func Fuzz(f *testing.F, translate Translate, patterns ...string) {
+	for _, pattern := range patterns {
+		for _, seed := range seeds(f, pattern) {
+			f.Add(seed)
+		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		input := fstest.MapFS{"in.yaml": {Data: data}}

@@ -15,5 +15,5 @@ func TestWrong(t *testing.T) {
 }
 
 func FuzzTranslate(f *testing.F) {
-	dialecttest.Fuzz(f, "testdata/*.txtar", dialecttest.ByKind(Translators()))
+	dialecttest.Fuzz(f, dialecttest.ByKind(Translators()), "testdata/*.txtar", "testdata/wrong/*.yaml")
 }

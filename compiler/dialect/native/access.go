@@ -4,13 +4,10 @@ import (
 	"time"
 
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
-	"github.com/mesh-compile/mesh-compile/compiler/dialect/translate"
 	"github.com/mesh-compile/mesh-compile/compiler/load"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 	"github.com/mesh-compile/mesh-compile/compiler/source"
 )
-
-const codeUnsupported = translate.CodeUnsupported
 
 func (t *translator) accessPolicy(spec *load.Node) {
 	p := &mesh.AccessPolicy{Origin: t.Origin, Target: t.target(spec)}

@@ -71,7 +71,7 @@ func (t *translator) identity(spec *load.Node, w *mesh.Workload) {
 	for _, p := range t.servicePorts(spec) {
 		w.Ports = append(w.Ports, mesh.WorkloadPort{Name: p.Name, Number: p.Number, Protocol: p.Protocol, Span: p.Span})
 		if p.Target != 0 && p.Target != p.Number {
-			t.Errorf(codeUnsupported, p.Span, "a targetPort (%d) other than the port (%d) is not supported yet in a MeshWorkload: declare the service with a Kubernetes Service", p.Target, p.Number)
+			t.notYet(p.Span, "a targetPort (%d) other than the port (%d) is not supported yet in a MeshWorkload: declare the service with a Kubernetes Service", p.Target, p.Number)
 		}
 	}
 }
@@ -184,7 +184,7 @@ func (t *translator) externalService(spec *load.Node) {
 	case "static":
 		e.Resolution = "static"
 	case "none":
-		t.Errorf(codeUnsupported, t.at(spec, "resolution"), "resolution none is not supported yet: write dns or static")
+		t.notYet(t.at(spec, "resolution"), "resolution none is not supported yet: write dns or static")
 	}
 	t.externalHosts(spec, e)
 	t.externalEndpoints(spec, e)

@@ -110,7 +110,7 @@ func (t *translator) match(n *load.Node) mesh.Match {
 // forwarding are the fields of a rule that mean something only where a request
 // is sent on.
 var forwarding = []string{
-	"totalWeight", "rewrite", "requestHeaders", "timeout", "streamIdleTimeout", "maxStreamDuration", "retry", "mirror", "sticky",
+	"rewrite", "requestHeaders", "timeout", "streamIdleTimeout", "maxStreamDuration", "retry", "mirror", "sticky",
 }
 
 // action reads what the rule does; with no action it goes to the route's target.
@@ -133,7 +133,7 @@ func (t *translator) action(n *load.Node, r *mesh.Rule) {
 
 func (t *translator) withoutForwarding(n *load.Node, action string) {
 	for _, key := range forwarding {
-		if f := n.Field(key); f != nil && key != "totalWeight" {
+		if f := n.Field(key); f != nil {
 			t.wrong(f.KeySpan, "%s has no meaning beside %s: the request is not sent on", key, action)
 		}
 	}

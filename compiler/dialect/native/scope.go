@@ -18,7 +18,7 @@ func (t *translator) mesh(spec *load.Node) {
 		EndpointsAt:   t.at(spec, "endpointCIDRs"),
 	}
 	if s.Defaults == mesh.Linkerd {
-		t.Errorf(codeUnsupported, t.at(spec, "defaults"), "defaults linkerd are not supported yet: write native or istio")
+		t.notYet(t.at(spec, "defaults"), "defaults linkerd are not supported yet: write native or istio")
 	}
 	t.unsupported(spec, "capture", "write capture in MeshWorkload documents")
 	t.unsupported(spec, "providers", "")
@@ -77,7 +77,7 @@ func (t *translator) assumedService(n *load.Node) mesh.AssumedService {
 	for _, p := range items(n, "ports") {
 		t.unsupported(p, "targetPort", "leave it out: callers use the port")
 		if protocol := text(p, "protocol"); protocol != "" && protocol != "http" {
-			t.Errorf(codeUnsupported, t.at(p, "protocol"), "protocol %s of an assumed service is not supported yet: declare it with an ExternalService", protocol)
+			t.notYet(t.at(p, "protocol"), "protocol %s of an assumed service is not supported yet: declare it with an ExternalService", protocol)
 		}
 	}
 	return s

@@ -72,7 +72,7 @@ func (t *translator) hash(n *load.Node, lb *mesh.LoadBalancing) {
 	case !consistent && n.Get("hash") != nil && lb.Policy != "":
 		t.wrong(n.Field("hash").KeySpan, "hash has no meaning with policy %s: write policy ring-hash or maglev", lb.Policy)
 	case len(list) > 1:
-		t.Errorf(codeUnsupported, list[1].Span, "a second hash is not supported yet")
+		t.notYet(list[1].Span, "a second hash is not supported yet")
 	}
 	if len(list) == 0 {
 		return
@@ -207,7 +207,7 @@ func (t *translator) upstreamTLS(n *load.Node) *mesh.ClientTLS {
 		Span:    n.Span,
 	}
 	if c.Mode == "mutual" {
-		t.Errorf(codeUnsupported, t.at(n, "mode"), "mode mutual is not supported yet: write simple, or mesh for a service of the mesh")
+		t.notYet(t.at(n, "mode"), "mode mutual is not supported yet: write simple, or mesh for a service of the mesh")
 	}
 	t.unsupported(n, "clientCertificate", "")
 	if c.Mode == "mesh" || c.Mode == "disable" {

@@ -21,17 +21,21 @@ func (t *translator) wrong(at source.Span, format string, args ...any) *diag.Dia
 
 // unsupported reports that a field is written whose meaning is not implemented.
 // instead says what to write, "" where nothing does the same.
-func (t *translator) unsupported(n *load.Node, key, instead string) bool {
+func (t *translator) unsupported(n *load.Node, key, instead string) {
 	f := n.Field(key)
 	if f == nil {
-		return false
+		return
 	}
-	d := t.Errorf(translate.CodeUnsupported, f.KeySpan, "field %s is not supported yet", key)
+	d := t.notYet(f.KeySpan, "field %s is not supported yet", key)
 	if instead == "" {
 		instead = "remove it: it would have no effect"
 	}
 	d.Fix = &diag.Fix{Message: instead}
-	return true
+}
+
+// notYet reports a value whose meaning is not implemented.
+func (t *translator) notYet(at source.Span, format string, args ...any) *diag.Diagnostic {
+	return t.Errorf(translate.CodeUnsupported, at, format, args...)
 }
 
 // at is where to point for a key of n: its value, or n where it is missing.
