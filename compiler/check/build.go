@@ -34,6 +34,7 @@ func (c *checker) build() {
 		}
 	}
 	c.scopes()
+	c.offMeshRoutes()
 }
 
 // scopes makes the values of workloads that have a scope, or takes them over

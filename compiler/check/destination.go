@@ -158,6 +158,8 @@ func (at *location) portOf(d *mesh.Destination, to *site) (uint32, bool) {
 		finding.Message = fmt.Sprintf("service %s has no port %d; it has %s", to.key, number, have)
 	case len(to.ports) == 0:
 		finding.Message = fmt.Sprintf("service %s has no port", to.key)
+	case at.port.Number == 0:
+		finding.Message = fmt.Sprintf("service %s has several ports (%s): write one", to.key, have)
 	default:
 		finding.Message = fmt.Sprintf("service %s has several ports (%s), none of them %d as asked for: write one", to.key, have, at.port.Number)
 	}
@@ -203,4 +205,22 @@ func (at *location) unknownVersion(d *mesh.Destination, to *site) {
 	}
 	finding.Fix = suggest(d.Version, known)
 	at.report(finding)
+}
+
+// offMeshRoutes checks the routes that no sidecar takes. They make no rule, and
+// a destination that does not exist is as wrong in them.
+func (c *checker) offMeshRoutes() {
+	for _, doc := range c.offMesh {
+		at := &location{port: &Port{}, routing: &routing{doc: doc}, diags: &c.diags}
+		for _, rule := range doc.Rules {
+			c.checkRegexes(at, rule)
+			if slices.ContainsFunc(rule.To, func(d mesh.Destination) bool { return d.Service == nil }) {
+				continue
+			}
+			if len(rule.To) > 0 {
+				c.destinations(at, rule)
+			}
+			c.mirrors(at, rule)
+		}
+	}
 }

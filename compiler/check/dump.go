@@ -17,6 +17,7 @@ func (m *Mesh) Dump() ([]byte, error) {
 	d := m.state.dumps
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	e.buf.Grow(d.size)
 	e.buf.WriteString("{\"version\":1,\"settings\":")
 	e.encode(&m.settings)
 	e.buf.WriteString(",\n\"services\":[")
@@ -35,6 +36,7 @@ func (m *Mesh) Dump() ([]byte, error) {
 		e.buf.WriteByte('}')
 	}
 	e.buf.WriteString("]}\n")
+	d.size = e.buf.Len()
 	return e.buf.Bytes(), e.err
 }
 
@@ -43,6 +45,7 @@ type dumps struct {
 	mu       sync.Mutex
 	texts    map[any][]byte
 	previous map[any][]byte
+	size     int // of the whole, for the next
 }
 
 // carry starts the dumps of the next mesh with those of this one.
@@ -51,7 +54,7 @@ func (d *dumps) carry() *dumps {
 	if d != nil {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		next.previous = d.texts
+		next.previous, next.size = d.texts, d.size+d.size/16
 	}
 	return next
 }

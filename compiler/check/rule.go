@@ -39,9 +39,10 @@ func (c *checker) rulesOf(s *site, p *Port, r *routing) (rules []*Rule, closed b
 			continue
 		}
 		rules = append(rules, c.rule(&at, doc, matches))
-		if slices.ContainsFunc(matches, matchesAll) {
-			return rules, true
-		}
+		closed = closed || slices.ContainsFunc(doc.Matches, allOf(p.Number)) || len(doc.Matches) == 0
+	}
+	if closed {
+		return rules, true // rules after a catch-all stay: an analyzer reports them
 	}
 	if r.doc.ServiceWhenUnmatched {
 		return rules, false
@@ -61,6 +62,13 @@ func (c *checker) rulesOf(s *site, p *Port, r *routing) (rules []*Rule, closed b
 func matchesAll(m mesh.Match) bool {
 	return m.Path == nil && len(m.Methods) == 0 && m.Scheme == nil && m.Authority == nil &&
 		len(m.Headers)+len(m.Query)+len(m.Cookies)+len(m.From) == 0 && !m.GRPC
+}
+
+// allOf reports a written match that takes every request at a port.
+func allOf(port uint32) func(mesh.Match) bool {
+	return func(m mesh.Match) bool {
+		return matchesAll(m) && (len(m.Ports) == 0 || slices.Contains(m.Ports, port))
+	}
 }
 
 // matchesAt decides Match.Ports and the clients of a route: the matches that
