@@ -58,11 +58,25 @@ type caller struct {
 // runCaller starts order's real Envoy under a route for catalog.
 func runCaller(t *testing.T, route string, more ...string) *caller {
 	t.Helper()
+	return runCallerOf(t, shop+indent(route)+strings.Join(more, ""), nil)
+}
+
+// runCallerOf starts it under a whole policy, with further endpoints by cluster.
+func runCallerOf(t *testing.T, policy string, endpoints map[string]string) *caller {
+	t.Helper()
 	envoytest.Require(t)
-	m := checked(t, txtar.Parse([]byte(shop+indent(route)+strings.Join(more, ""))))
+	m := checked(t, txtar.Parse([]byte(policy)))
 	c := &caller{
 		address: freeAddress(t),
 		v1:      envoytest.RunEcho(t, "catalog", "v1"), v2: envoytest.RunEcho(t, "catalog", "v2"),
+	}
+	all := map[string][]string{
+		"outbound|8080||catalog.shop":   {c.v1.Address()},
+		"outbound|8080|v1|catalog.shop": {c.v1.Address()},
+		"outbound|8080|v2|catalog.shop": {c.v2.Address()},
+	}
+	for cluster, address := range endpoints {
+		all[cluster] = []string{address}
 	}
 	ca := newAuthority(t)
 	cert, key := ca.issue(t, "spiffe://shop.example/ns/shop/sa/order")
@@ -70,12 +84,7 @@ func runCaller(t *testing.T, route string, more ...string) *caller {
 	b, err := xds.StaticBootstrap(xds.Slice{Listeners: outboundOnly(slice.Listeners), Routes: slice.Routes, Clusters: slice.Clusters},
 		xds.StaticOptions{
 			Certificate: cert, Key: key, Roots: ca.roots(), Node: "order",
-			Bind: map[string]string{"outbound": c.address},
-			Endpoints: map[string][]string{
-				"outbound|8080||catalog.shop":   {c.v1.Address()},
-				"outbound|8080|v1|catalog.shop": {c.v1.Address()},
-				"outbound|8080|v2|catalog.shop": {c.v2.Address()},
-			}})
+			Bind: map[string]string{"outbound": c.address}, Endpoints: all})
 	if err != nil {
 		t.Fatal(err)
 	}
