@@ -1,0 +1,170 @@
+// Package compiler turns a policy repository into a release.
+//
+// In: the files of one commit. Out: diagnostics, the checked mesh, and, where no
+// error stands, a release with a slice for every workload. Compile is a function:
+// no clock, randomness, environment, log or network. README.md walks the phases.
+package compiler
+
+import (
+	"io/fs"
+	"time"
+
+	"github.com/mesh-compile/mesh-compile/compiler/artifact"
+	"github.com/mesh-compile/mesh-compile/compiler/check"
+	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/dialect"
+	"github.com/mesh-compile/mesh-compile/compiler/load"
+	"github.com/mesh-compile/mesh-compile/compiler/mesh"
+	"github.com/mesh-compile/mesh-compile/compiler/xds"
+	"github.com/mesh-compile/mesh-compile/schemas"
+)
+
+// Options of Compile. The zero value compiles everything.
+type Options struct {
+	// Namespace is for objects that name none; "default" where empty.
+	Namespace string
+	// Set gives values to placeholders, ${VAR} and $(VAR).
+	Set map[string]string
+	// AssumeExternal takes every unknown service for one that exists elsewhere.
+	AssumeExternal bool
+	// AsOf is the moment at which waivers and expiries are judged; the zero time
+	// judges none. It affects diagnostics and never the bytes of the release.
+	AsOf time.Time
+	// TrustBundle is the PEM X.509 roots of the mesh where the Mesh document
+	// carries none.
+	TrustBundle string
+	// LintOnly stops before slices are generated.
+	LintOnly bool
+	// Previous is an earlier result of the same repository. What did not change is
+	// taken over; the result is the same without it.
+	Previous *Result
+	// Stage, where set, is told the name of each stage as it begins, and "" at the
+	// end: for progress and timing.
+	Stage func(name string)
+}
+
+// Result of a compilation. It is immutable and may be handed to later runs as
+// Options.Previous.
+type Result struct {
+	Files       *load.Result
+	Mesh        *check.Mesh
+	Release     *artifact.Release // nil where an error stands, or with LintOnly
+	Diagnostics diag.List         // sorted, waivers applied
+
+	fragments map[*load.Document]translation
+	generator *xds.Generator
+	access    *accessTable
+	lists     map[*xds.List]*artifact.List
+	units     map[*check.Workload]*unit
+}
+
+// translation is what a document means; kept by the document's pointer, which
+// load keeps for unchanged files.
+type translation struct {
+	fragment *mesh.Fragment
+	diags    diag.List
+}
+
+// run is one compilation on its way through the stages.
+type run struct {
+	fsys      fs.FS
+	opt       Options
+	prev      *Result // never nil
+	out       *Result
+	fragments []*mesh.Fragment
+	err       error // a bug of ours: no input should cause it
+}
+
+// stages in order. A stage adds to the result and to its diagnostics, and the
+// next runs whatever it found, up to generation, which needs a mesh without
+// errors.
+var stages = []struct {
+	name string
+	run  func(*run)
+}{
+	{"load", (*run).load},
+	{"translate", (*run).translate},
+	{"check", (*run).check},
+	{"generate", (*run).generate},
+	{"assemble", (*run).assemble},
+}
+
+// CodeInternal marks a bug of the compiler: input that passed every check and
+// could not be generated.
+const CodeInternal diag.Code = "internal"
+
+// Compile runs all stages. The list is that of the result.
+func Compile(fsys fs.FS, opt Options) (*Result, diag.List) {
+	r := &run{fsys: fsys, opt: opt, prev: opt.Previous, out: &Result{}}
+	if r.prev == nil {
+		r.prev = &Result{}
+	}
+	for _, s := range stages {
+		if r.done(s.name) {
+			break
+		}
+		r.tell(s.name)
+		s.run(r)
+	}
+	r.tell("")
+	r.out.Diagnostics.Sort()
+	return r.out, r.out.Diagnostics
+}
+
+func (r *run) tell(stage string) {
+	if r.opt.Stage != nil {
+		r.opt.Stage(stage)
+	}
+}
+
+// done reports whether the result is complete before the named stage.
+func (r *run) done(stage string) bool {
+	return stage == "generate" && (r.opt.LintOnly || r.out.Diagnostics.HasErrors()) || r.err != nil
+}
+
+func (r *run) add(l diag.List) { r.out.Diagnostics = append(r.out.Diagnostics, l...) }
+
+// fail records a bug of ours as a diagnostic, so that it refuses the release
+// like any other error.
+func (r *run) fail(err error) {
+	r.err = err
+	d := r.out.Diagnostics.Add(CodeInternal, diag.Critical, sourceOfNothing, "%v", err)
+	d.Fix = &diag.Fix{Message: "this is a bug of mesh-compile: report it with the documents that cause it"}
+}
+
+func (r *run) load() {
+	files, diags := load.Load(r.fsys, load.Options{
+		DefaultNamespace: r.opt.Namespace,
+		Set:              r.opt.Set,
+		Groups:           dialect.Reading,
+		Previous:         r.prev.Files,
+		Modules:          schemas.CUE(),
+	})
+	r.out.Files = files
+	r.add(diags)
+}
+
+func (r *run) translate() {
+	docs := r.out.Files.Documents
+	r.out.fragments = make(map[*load.Document]translation, len(docs))
+	for _, d := range docs {
+		t, known := r.prev.fragments[d]
+		if !known {
+			t.fragment, t.diags = dialect.Translate(d)
+		}
+		r.out.fragments[d] = t
+		r.fragments = append(r.fragments, t.fragment)
+		r.add(t.diags)
+	}
+}
+
+func (r *run) check() {
+	m, diags := check.Run(r.fragments, check.Options{
+		AssumeExternal: r.opt.AssumeExternal,
+		AsOf:           r.opt.AsOf,
+		Previous:       r.prev.Mesh,
+	})
+	r.out.Mesh = m
+	r.add(diags)
+}
+
