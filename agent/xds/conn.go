@@ -20,10 +20,10 @@ type conn struct {
 
 // An exchange is the state of one type on one stream.
 type exchange struct {
-	watch    *watch              // open, nothing to send; nil while an answer is due
-	queued   int                 // responses that have no nonce yet
+	watch    *watch            // open, nothing to send; nil while an answer is due
+	queued   int               // responses that have no nonce yet
 	unacked  map[string]string // versions by nonces that Envoy has not answered
-	answered bool                // a first response was made
+	answered bool              // a first response was made
 }
 
 // idle reports whether Envoy has answered for everything and waits.

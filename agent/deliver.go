@@ -1,0 +1,118 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/mesh-compile/mesh-compile/agent/fetch"
+	deliveryv1 "github.com/mesh-compile/mesh-compile/controller/delivery/v1"
+)
+
+// keepConnected watches the controller, and comes back after every loss.
+func (a *Agent) keepConnected(ctx context.Context) error {
+	backoff := fetch.Backoff{First: 250 * time.Millisecond, Last: 10 * time.Second}
+	for a.waitCredential(ctx) {
+		began := time.Now()
+		err := a.connect(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if time.Since(began) > backoff.Last {
+			backoff.Reset()
+		}
+		a.config.Log.Warn("lost the controller", "controller", a.config.Controller, "error", err)
+		a.change(func() { a.status.ControllerError = err.Error(); a.status.Connected = false })
+		if !backoff.Wait(ctx) {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (a *Agent) waitCredential(ctx context.Context) bool {
+	for {
+		var have bool
+		changed := a.view(func() { have = a.credential != nil })
+		if have {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-changed:
+		}
+	}
+}
+
+// connect runs the streams of one connection; the first that ends, ends all.
+func (a *Agent) connect(ctx context.Context) error {
+	config, err := a.tlsConfig()
+	if err != nil {
+		return err
+	}
+	client, err := fetch.Dial(a.config.Controller, config)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	a.change(func() { a.client = client })
+	defer a.change(func() { a.client = nil })
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return client.Watch(ctx, a.watchRequest(), a.enqueue) })
+	group.Go(func() error { return a.keepReporting(ctx, client) })
+	group.Go(func() error { return a.watchEndpoints(ctx, client) })
+	return group.Wait()
+}
+
+func (a *Agent) watchRequest() *deliveryv1.WatchRequest {
+	state := a.store.State()
+	return &deliveryv1.WatchRequest{
+		Workload: a.config.Workload, Sequence: state.Mark.Sequence, Envelope: state.Proof,
+		AgentVersion: Version, EnvoyVersion: a.envoyVersion,
+	}
+}
+
+// enqueue keeps the newest update: those between were never going to be served.
+func (a *Agent) enqueue(u *deliveryv1.Update) {
+	a.change(func() { a.status.Connected, a.status.ControllerError = true, "" })
+	for {
+		select {
+		case a.updates <- u:
+			return
+		case <-a.updates:
+		}
+	}
+}
+
+// keepReporting sends each new report once.
+func (a *Agent) keepReporting(ctx context.Context, client *fetch.Client) error {
+	var sent *deliveryv1.ReportRequest
+	for {
+		var report *deliveryv1.ReportRequest
+		changed := a.view(func() { report = a.report })
+		if report != nil && report != sent {
+			if err := client.Report(ctx, report); err != nil {
+				return err
+			}
+			sent = report
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		}
+	}
+}
+
+// watchEndpoints subscribes to the clusters of the release in force.
+func (a *Agent) watchEndpoints(ctx context.Context, client *fetch.Client) error {
+	names := make(chan []string)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return client.Endpoints(ctx, a.config.Workload, names, a.book.Update)
+	})
+	group.Go(func() error { return a.sendClusters(ctx, names) })
+	return group.Wait()
+}

@@ -1,0 +1,103 @@
+package agent
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/mesh-compile/mesh-compile/agent/endpoints"
+	"github.com/mesh-compile/mesh-compile/agent/verify"
+)
+
+const endpointsFile = "endpoints"
+
+// endpointsWait is how long a release waits for the endpoints of clusters that
+// it brings. Then they are served as empty.
+const endpointsWait = 2 * time.Second
+
+// limit holds the book to a release.
+func (a *Agent) limit(r *verify.Release) error {
+	limits, err := endpoints.NewLimits(r.Constraints)
+	if err != nil {
+		return err
+	}
+	apps := map[string]netip.AddrPort{}
+	for _, in := range r.AgentPolicy.Inbound {
+		apps[in.Cluster] = a.config.App.At(in.Port)
+	}
+	a.book.SetLimits(limits, apps)
+	return nil
+}
+
+// serveEndpoints gives Envoy what the book says about clusters.
+func (a *Agent) serveEndpoints(clusters []string) error {
+	assignments, err := a.book.Assignments(clusters)
+	if err != nil {
+		return err
+	}
+	a.xds.SetEndpoints(assignments)
+	return nil
+}
+
+// sendClusters subscribes, and again when a release changes the clusters.
+func (a *Agent) sendClusters(ctx context.Context, names chan<- []string) error {
+	var sent []string
+	for first := true; ; first = false {
+		changed := a.book.Changed()
+		if want := a.book.Clusters(); first || !slices.Equal(want, sent) {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case names <- want:
+				sent = want
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		}
+	}
+}
+
+// keepEndpoints serves what changes. Clusters that nothing was said about are
+// left to the release that brings them.
+func (a *Agent) keepEndpoints(ctx context.Context) error {
+	for {
+		changed := a.book.Changed()
+		if err := a.serveEndpoints(a.book.Known()); err != nil {
+			a.config.Log.Error("endpoints are not served", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+	}
+}
+
+// storeEndpoints keeps them for a start without a controller.
+func (a *Agent) storeEndpoints(ctx context.Context) error {
+	var stored []byte
+	for {
+		changed := a.book.Changed()
+		data, err := a.book.Encode()
+		if err == nil && string(data) != string(stored) {
+			err = a.store.Write(endpointsFile, data)
+			stored = data
+		}
+		if err != nil {
+			a.config.Log.Error("endpoints are not stored", "error", err)
+		}
+		// Pods that come and go by the hundred are one write.
+		if !sleepUntil(ctx, time.Now().Add(time.Second)) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+	}
+}

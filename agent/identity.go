@@ -1,0 +1,169 @@
+package agent
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/mesh-compile/mesh-compile/agent/fetch"
+	"github.com/mesh-compile/mesh-compile/agent/identity"
+)
+
+const identityFile = "identity.pem"
+
+// restoreCredential reads the stored certificate. A damaged one is as good as
+// none: the controller gives another.
+func (a *Agent) restoreCredential() {
+	data, err := a.store.Read(identityFile)
+	if err == nil && data == nil {
+		return
+	}
+	var c *identity.Credential
+	if err == nil {
+		c, err = identity.Decode(data)
+	}
+	if err != nil {
+		a.config.Log.Error("the stored certificate is lost", "error", err)
+		return
+	}
+	a.change(func() { a.credential = c })
+}
+
+// keepIdentity gets the first certificate and renews it half way through.
+func (a *Agent) keepIdentity(ctx context.Context) error {
+	backoff := fetch.Backoff{First: 250 * time.Millisecond, Last: 30 * time.Second}
+	for {
+		if c := a.currentCredential(); c != nil && !sleepUntil(ctx, c.RenewAt(rand.Float64())) {
+			return nil
+		}
+		if a.config.Controller == "" {
+			<-ctx.Done()
+			return nil
+		}
+		err := a.renew(ctx)
+		if err == nil {
+			backoff.Reset()
+			continue
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		a.config.Log.Warn("no new certificate", "error", err)
+		a.change(func() { a.status.IdentityError = err.Error() })
+		if !backoff.Wait(ctx) {
+			return nil
+		}
+	}
+}
+
+func sleepUntil(ctx context.Context, t time.Time) bool {
+	timer := time.NewTimer(time.Until(t))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+func (a *Agent) currentCredential() (c *identity.Credential) {
+	a.view(func() { c = a.credential })
+	return c
+}
+
+// renew gets one certificate and puts it to use. The certificate in hand proves
+// who we are while it is valid, and the token does before and after.
+func (a *Agent) renew(ctx context.Context) error {
+	config, err := a.tlsConfig()
+	if err != nil {
+		return err
+	}
+	have := a.currentCredential()
+	token := ""
+	if have == nil || time.Now().After(have.Leaf.NotAfter) {
+		if token, err = a.token(); err != nil {
+			return err
+		}
+		config.GetClientCertificate = nil
+	}
+	client, err := fetch.Dial(a.config.Controller, config)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	request, err := identity.NewRequest()
+	if err != nil {
+		return err
+	}
+	chain, err := client.Issue(ctx, request.CSR, token)
+	if err != nil {
+		return err
+	}
+	want := identity.Expect{Roots: config.RootCAs, Now: time.Now()}
+	a.view(func() { want.TrustDomain = a.root.Document().TrustDomain })
+	if have != nil {
+		want.SPIFFEID = have.SPIFFEID
+	}
+	next, err := request.Accept(chain, want)
+	if err != nil {
+		return err
+	}
+	if err := a.store.Write(identityFile, next.Encode()); err != nil {
+		return err
+	}
+	a.config.Log.Info("has a certificate", "spiffe_id", next.SPIFFEID, "until", next.Leaf.NotAfter)
+	a.change(func() { a.credential, a.status.IdentityError = next, "" })
+	return a.serveSecrets()
+}
+
+// maxToken bounds a join token; a Kubernetes token has about 1 KiB.
+const maxToken = 16 << 10
+
+func (a *Agent) token() (string, error) {
+	if a.config.TokenFile == "" {
+		return "", fmt.Errorf("reading the join token: there is no certificate, and no token file is configured")
+	}
+	data, err := os.ReadFile(a.config.TokenFile)
+	if err != nil {
+		return "", fmt.Errorf("reading the join token: %w", err)
+	}
+	if len(data) > maxToken {
+		return "", fmt.Errorf("reading the join token %s: %d bytes are no token", a.config.TokenFile, len(data))
+	}
+	return strings.TrimSpace(string(data)), nil
+}
+
+func (a *Agent) tlsConfig() (*tls.Config, error) {
+	roots, err := a.roots()
+	if err != nil {
+		return nil, fmt.Errorf("connecting to controller %s: %w", a.config.Controller, err)
+	}
+	return identity.ServerConfig(a.config.ControllerName, roots, a.currentCredential), nil
+}
+
+// serveSecrets gives Envoy the certificate and the roots in force. Envoy is
+// answered only when both are there.
+func (a *Agent) serveSecrets() error {
+	var c *identity.Credential
+	var roots []byte
+	a.view(func() {
+		c = a.credential
+		if r := a.current(); r != nil {
+			roots = r.TrustBundle
+		}
+	})
+	if c == nil {
+		return nil
+	}
+	secrets, err := identity.Secrets(c, roots)
+	if err != nil {
+		return err
+	}
+	a.xds.SetSecrets(secrets)
+	return nil
+}

@@ -1,0 +1,175 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/mesh-compile/mesh-compile/agent/endpoints"
+	"github.com/mesh-compile/mesh-compile/agent/envoy"
+	"github.com/mesh-compile/mesh-compile/agent/verify"
+	"github.com/mesh-compile/mesh-compile/agent/xds"
+	deliveryv1 "github.com/mesh-compile/mesh-compile/controller/delivery/v1"
+)
+
+// status is what the loops note for whoever asks; the agent's lock guards it.
+type status struct {
+	Connected       bool
+	ControllerError string
+	IdentityError   string
+	State           string // of the newest update: applied, rejected, refused
+	Code, Words     string
+	Refusals        map[string]uint64 // by code
+	Applied         uint64
+	Rejected        uint64
+	Alarms          []string
+}
+
+func (s *status) refused(code, words string) {
+	if s.Refusals == nil {
+		s.Refusals = map[string]uint64{}
+	}
+	s.Refusals[code]++
+	s.State, s.Code, s.Words = "refused", code, words
+}
+
+func (s *status) told(r *verify.Release, state deliveryv1.ReportRequest_State, words string) {
+	s.State, s.Code, s.Words = "applied", "", ""
+	s.Applied++
+	if state == deliveryv1.ReportRequest_STATE_REJECTED {
+		s.State, s.Code, s.Words = "rejected", "envoy-refused", words
+		s.Applied--
+		s.Rejected++
+	}
+	s.Alarms = nil
+	for _, alarm := range r.Alarms {
+		s.Alarms = append(s.Alarms, string(alarm))
+	}
+}
+
+// Status is the page /status.
+type Status struct {
+	Version     int    `json:"version"` // of this document
+	Workload    string `json:"workload"`
+	Instance    string `json:"instance"`
+	SPIFFEID    string `json:"spiffeId,omitempty"`
+	Sequence    uint64 `json:"sequence"` // of the release that Envoy runs
+	Release     string `json:"release,omitempty"`
+	Mark        uint64 `json:"highWaterMark"`
+	Ready       bool   `json:"ready"`
+	Waiting     string `json:"waiting,omitempty"` // what for, when not ready
+	State       string `json:"state,omitempty"`   // of the newest update
+	Code        string `json:"code,omitempty"`
+	Error       string `json:"error,omitempty"`
+	Controller  string `json:"controller,omitempty"`
+	Connected   bool   `json:"connected"`
+	LastLoss    string `json:"lastLoss,omitempty"`
+	Certificate struct {
+		Until time.Time `json:"until,omitzero"`
+		Error string    `json:"error,omitempty"`
+	} `json:"certificate"`
+	Envoy struct {
+		envoy.State
+		Version string `json:"version"`
+	} `json:"envoy"`
+	Alarms    []string                    `json:"alarms,omitempty"`
+	Refusals  map[string]uint64           `json:"refusals,omitempty"`
+	Applied   uint64                      `json:"applied"`
+	Rejected  uint64                      `json:"rejected"`
+	Endpoints map[endpoints.Reason]uint64 `json:"endpointsDropped,omitempty"`
+	XDS       map[string]xds.Counts       `json:"xds"`
+}
+
+// snapshotStatus collects the page.
+func (a *Agent) currentStatus() Status {
+	out := Status{
+		Version: 1, Workload: a.config.Workload, Instance: a.config.Instance, Controller: a.config.Controller,
+		Endpoints: a.book.Dropped(), XDS: a.xds.Counts(), Mark: a.store.State().Mark.Sequence,
+	}
+	out.Envoy.State, out.Envoy.Version = a.envoy.State(), a.envoyVersion
+	a.view(func() {
+		s := a.status
+		out.Connected, out.LastLoss, out.Certificate.Error = s.Connected, s.ControllerError, s.IdentityError
+		out.State, out.Code, out.Error = s.State, s.Code, s.Words
+		out.Applied, out.Rejected, out.Alarms = s.Applied, s.Rejected, s.Alarms
+		out.Refusals = map[string]uint64{}
+		for code, n := range s.Refusals {
+			out.Refusals[code] = n
+		}
+		if c := a.credential; c != nil {
+			out.SPIFFEID, out.Certificate.Until = c.SPIFFEID, c.Leaf.NotAfter
+		}
+		if a.active != nil {
+			out.Sequence, out.Release = a.active.Release.Sequence, a.active.Digest.String()
+		}
+	})
+	out.Waiting = a.waiting(out)
+	out.Ready = out.Waiting == ""
+	return out
+}
+
+// waiting says what keeps the proxy from taking traffic.
+func (a *Agent) waiting(s Status) string {
+	switch {
+	case s.SPIFFEID == "":
+		return "no certificate yet: " + s.Certificate.Error
+	case time.Now().After(s.Certificate.Until):
+		return "the certificate has expired: " + s.Certificate.Error
+	case s.Release == "":
+		return "no release yet: " + s.Error + s.LastLoss
+	case s.Envoy.Phase != envoy.PhaseRunning:
+		return "envoy is " + s.Envoy.Phase
+	case !a.xds.Connected():
+		return "envoy is not connected yet"
+	}
+	return ""
+}
+
+// ready also asks Envoy.
+func (a *Agent) ready(ctx context.Context) error {
+	if s := a.currentStatus(); !s.Ready {
+		return errors.New(s.Waiting)
+	}
+	info, err := a.envoy.Admin().Info(ctx)
+	if err == nil && info.State != "LIVE" {
+		err = fmt.Errorf("envoy is %s", info.State)
+	}
+	return err
+}
+
+// serveStatus serves /healthz, /readyz, /status and /metrics.
+func (a *Agent) serveStatus(ctx context.Context) error {
+	if a.config.StatusAddress == "" {
+		return nil
+	}
+	l, err := net.Listen("tcp", a.config.StatusAddress)
+	if err != nil {
+		return fmt.Errorf("serving status: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if err := a.ready(r.Context()); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ready")
+	})
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		encoder.Encode(a.currentStatus()) //nolint:errcheck // the caller has gone
+	})
+	mux.HandleFunc("GET /metrics", a.serveMetrics)
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	defer context.AfterFunc(ctx, func() { server.Close() })()
+	if err := server.Serve(l); ctx.Err() == nil {
+		return fmt.Errorf("serving status: %w", err)
+	}
+	return nil
+}
