@@ -12,6 +12,8 @@ import (
 type Rules struct {
 	Client *check.Workload // nil: a caller without a workload
 	Rules  []*check.Rule
+	// Extra are further matches that Table.Extra makes sets of.
+	Extra []mesh.Match
 }
 
 // Table answers which of a route table's rules take which requests.
@@ -19,6 +21,7 @@ type Table struct {
 	space     *space
 	matches   [][]mesh.Match // by rule; nil where the rule is not for the client
 	sets      []Set          // what each rule matches, whatever comes before it
+	extra     []Set
 	pathIndex *pathIndex
 }
 
@@ -37,15 +40,26 @@ func NewTables(s *check.Settings, tables ...Rules) []*Table {
 			out[i].matches = append(out[i].matches, matches)
 			formulas = append(formulas, ofMatches(matches))
 		}
+		for _, m := range tables[i].Extra {
+			formulas = append(formulas, ofMatches([]mesh.Match{m}))
+		}
 	}
 	sp := newSpace(formulas, newNormalization(s), p)
-	for _, t := range out {
+	for i, t := range out {
 		n := len(t.matches)
 		t.prepare(sp, formulas[:n])
 		formulas = formulas[n:]
+		for k := range tables[i].Extra {
+			t.extra = append(t.extra, sp.setOf(formulas[k].products))
+			t.extra[k].holds = func(m *message, _ *caller) bool { return p.match(&tables[i].Extra[k], m) }
+		}
+		formulas = formulas[len(tables[i].Extra):]
 	}
 	return out
 }
+
+// Extra returns the requests that the i-th of Rules.Extra matches.
+func (t *Table) Extra(i int) Set { return t.extra[i] }
 
 func (t *Table) prepare(s *space, formulas []formula) {
 	t.space = s

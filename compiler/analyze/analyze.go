@@ -1,0 +1,150 @@
+// Package analyze runs analyzers over a checked mesh and applies waivers.
+//
+// In: a checked mesh and a list of analyzers. Out: diagnostics, those about
+// traffic or access with a request that shows them. It changes no mesh, reads
+// no clock, and knows no analyzer: package passes lists them.
+package analyze
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mesh-compile/mesh-compile/compiler/check"
+	"github.com/mesh-compile/mesh-compile/compiler/diag"
+)
+
+// Analyzer looks for one kind of finding.
+type Analyzer struct {
+	// Name is the code of its findings, its directory and its help topic.
+	Name     diag.Code
+	Severity diag.Severity // unless the finding says otherwise
+	Catalog  []string      // ids of the unsafe-route catalogue
+	// Doc is Markdown: a title, what and why, a WRONG and a RIGHT example.
+	Doc string
+	// Run reports findings. An error says that the analyzer itself broke.
+	Run func(*Pass) error
+}
+
+// Page is the analyzer's documentation.
+func (a *Analyzer) Page() diag.Page {
+	title, doc, _ := strings.Cut(a.Doc, "\n\n")
+	return diag.Page{
+		Code: a.Name, Severity: a.Severity, Catalog: a.Catalog,
+		Title: strings.TrimPrefix(title, "# "), Doc: doc,
+	}
+}
+
+// Options of Run.
+type Options struct {
+	// AsOf judges what expires; zero: nothing does.
+	AsOf time.Time
+	// Previous is what an earlier run learned about values that may have been
+	// taken over into this mesh.
+	Previous *Cache
+}
+
+// Cache holds what a run found clean. Findings are looked for again.
+type Cache struct {
+	settings cleanSettings
+	clean    map[unit]bool
+}
+
+// unit is a value that one analyzer looked at alone.
+type unit struct {
+	analyzer diag.Code
+	value    any
+}
+
+// cleanSettings are the settings that analyzers depend on.
+type cleanSettings struct {
+	trustDomain          string
+	merge, rejectEscaped bool
+}
+
+func settingsOf(s *check.Settings) cleanSettings {
+	return cleanSettings{s.TrustDomain, s.MergeSlashes, s.RejectEscapedSlashes}
+}
+
+// Run applies the analyzers. The list is sorted; the cache is for the next run.
+func Run(m *check.Mesh, analyzers []*Analyzer, opt Options) (diag.List, *Cache) {
+	next := &Cache{settings: settingsOf(m.Settings()), clean: map[unit]bool{}}
+	prev := opt.Previous
+	if prev == nil || prev.settings != next.settings {
+		prev = &Cache{}
+	}
+	shared := &shared{mesh: m}
+	var out diag.List
+	for _, a := range analyzers {
+		p := &Pass{Mesh: m, AsOf: opt.AsOf, analyzer: a, shared: shared, prev: prev, next: next}
+		if err := a.Run(p); err != nil {
+			p.Report(diag.Diagnostic{Severity: diag.Error, Message: fmt.Sprintf("the analyzer broke: %v", err)})
+		}
+		out = append(out, p.found...)
+	}
+	out.Sort()
+	return out, next
+}
+
+// Pass is one analyzer's run over one mesh.
+type Pass struct {
+	Mesh *check.Mesh
+	AsOf time.Time // zero: nothing expires
+
+	analyzer   *Analyzer
+	shared     *shared
+	prev, next *Cache
+	found      diag.List
+}
+
+// Report adds a finding. Code, and severity where it is Info, are the analyzer's.
+func (p *Pass) Report(d diag.Diagnostic) {
+	d.Code = p.analyzer.Name
+	if d.Severity == diag.Info {
+		d.Severity = p.analyzer.Severity
+	}
+	p.found = append(p.found, d)
+}
+
+// Once calls look for a value of the mesh that look depends on alone (and on
+// settings), unless the run before found nothing in the very same value.
+func (p *Pass) Once(value any, look func()) {
+	u := unit{p.analyzer.Name, value}
+	if !p.prev.clean[u] {
+		before := len(p.found)
+		if look(); len(p.found) > before {
+			return
+		}
+	}
+	p.next.clean[u] = true
+}
+
+// Pages returns the analyzers' documentation, by code.
+func Pages(analyzers []*Analyzer) []diag.Page {
+	out := make([]diag.Page, len(analyzers))
+	for i, a := range analyzers {
+		out[i] = a.Page()
+	}
+	slices.SortFunc(out, func(a, b diag.Page) int { return strings.Compare(string(a.Code), string(b.Code)) })
+	return out
+}
+
+// Waive marks the findings that a waiver of the mesh accepts. Critical ones and
+// those of an expired waiver stand.
+func Waive(m *check.Mesh, found diag.List, asOf time.Time) {
+	accepted := map[string]bool{}
+	for _, w := range m.Waivers() {
+		if asOf.IsZero() || asOf.Before(w.Expires) {
+			accepted[w.Fingerprint] = true
+		}
+	}
+	if len(accepted) == 0 {
+		return
+	}
+	for i := range found {
+		if found[i].Severity < diag.Critical && accepted[found[i].Fingerprint()] {
+			found[i].Waived = true
+		}
+	}
+}

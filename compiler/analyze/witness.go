@@ -1,0 +1,76 @@
+package analyze
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/mesh-compile/mesh-compile/compiler/check"
+	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/reach"
+)
+
+// shared is what several analyzers ask for, made when first needed.
+type shared struct {
+	mesh      *check.Mesh
+	clients   map[string][]*check.Workload
+	evaluator *reach.Evaluator
+}
+
+// Clients returns the workloads that have a service in scope, by key.
+func (p *Pass) Clients(s *check.Service) []*check.Workload {
+	if p.shared.clients == nil {
+		p.shared.clients = map[string][]*check.Workload{}
+		for _, w := range p.Mesh.Workloads() {
+			for _, used := range w.Uses {
+				p.shared.clients[used.Key()] = append(p.shared.clients[used.Key()], w)
+			}
+		}
+	}
+	return p.shared.clients[s.Key()]
+}
+
+// Evaluator answers requests on the pass's mesh.
+func (p *Pass) Evaluator() *reach.Evaluator {
+	if p.shared.evaluator == nil {
+		p.shared.evaluator = reach.New(p.Mesh)
+	}
+	return p.shared.evaluator
+}
+
+// Witness makes a sample into the request of a client to a port. Without a
+// client it says so by an empty From.
+func Witness(port *check.Port, client *check.Workload, s *reach.Sample) *diag.Witness {
+	w := &diag.Witness{To: Address(port), Method: s.Method, Path: s.Path, Headers: s.Headers}
+	if client != nil {
+		w.From = client.Key()
+	}
+	if s.Authority != "" {
+		headers := map[string]string{"host": s.Authority}
+		for k, v := range s.Headers {
+			headers[k] = v
+		}
+		w.Headers = headers
+	}
+	return w
+}
+
+// Address is host:port of a service's port, by a name that holds in every namespace.
+func Address(port *check.Port) string {
+	host := port.Service.Name
+	if len(port.Service.Hosts) > 0 {
+		host = port.Service.Hosts[0]
+	}
+	if rest, ok := strings.CutPrefix(host, "*"); ok {
+		host = "any" + rest
+	}
+	return fmt.Sprintf("%s:%d", host, port.Number)
+}
+
+// Request is a witness as the evaluator takes it.
+func Request(w *diag.Witness) reach.Request {
+	r := reach.Request{From: w.From, To: w.To, Method: w.Method, Path: w.Path, Headers: map[string][]string{}}
+	for k, v := range w.Headers {
+		r.Headers[k] = []string{v}
+	}
+	return r
+}
