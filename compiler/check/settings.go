@@ -12,6 +12,7 @@ import (
 type settings struct {
 	Settings
 	mtls        mesh.MTLSMode
+	capture     mesh.Capture // "" where the mesh does not say
 	accessAllow bool
 	access      []mesh.NamespaceAccess
 	document    *mesh.Settings // nil: none
@@ -52,6 +53,7 @@ func (c *checker) settle() {
 	if doc.MTLS == "" && native {
 		c.set.mtls = mesh.MTLSStrict
 	}
+	c.set.capture = doc.Capture
 	c.set.accessAllow = doc.AccessDefault == "allow"
 	c.set.access = doc.NamespaceAllow
 }

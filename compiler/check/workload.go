@@ -179,7 +179,7 @@ func (c *checker) workload(n *node) *Workload {
 		Origin: n.doc.Origin, Namespace: n.doc.Namespace, Name: n.doc.Name,
 		Labels: n.doc.Labels, ServiceAccount: account, Version: n.version,
 		Identity:       c.set.identity(n.doc.Namespace, account),
-		Capture:        cmp.Or(said(n, func(w *mesh.Workload) mesh.Capture { return w.Capture }), capture),
+		Capture:        cmp.Or(said(n, func(w *mesh.Workload) mesh.Capture { return w.Capture }), c.set.capture, capture),
 		Engine:         cmp.Or(said(n, func(w *mesh.Workload) mesh.Engine { return w.Engine }), mesh.EngineRBAC),
 		AllowAnyEgress: egress == "allow-any" || egress == "" && c.set.AllowAnyEgress,
 		Endpoints:      n.doc.Endpoints, Locality: n.doc.Locality,

@@ -88,6 +88,8 @@ type Settings struct {
 	EndpointCIDRs  []string
 	EndpointsAt    source.Span
 	ClusterDomain  string // "cluster.local" unless written
+	// Capture of workloads that do not say it themselves; "" where not written.
+	Capture Capture
 }
 
 // NamespaceAccess is a namespace that is open until Expires.
@@ -161,11 +163,11 @@ type Workload struct {
 	Overlay       bool
 	NamespaceWide bool
 	// Uses are the services in scope; without Name all of the namespace.
-	Uses          []Ref
-	HasUses       bool
-	Capture       Capture // "" where not written
-	EgressMode    string
-	Engine        Engine // "" where not written
+	Uses       []Ref
+	HasUses    bool
+	Capture    Capture // "" where not written
+	EgressMode string
+	Engine     Engine // "" where not written
 }
 
 // WorkloadPort is a container port.

@@ -13,6 +13,7 @@ func (t *translator) mesh(spec *load.Node) {
 		TrustDomainAt: t.at(spec, "trustDomain"),
 		Defaults:      mesh.Dialect(text(spec, "defaults")),
 		EgressMode:    egress(spec),
+		Capture:       mesh.Capture(text(spec, "capture")),
 		TrustBundle:   t.certificates(spec, "trustBundle"),
 		EndpointCIDRs: t.blocks(spec, "endpointCIDRs"),
 		EndpointsAt:   t.at(spec, "endpointCIDRs"),
@@ -20,7 +21,6 @@ func (t *translator) mesh(spec *load.Node) {
 	if s.Defaults == mesh.Linkerd {
 		t.notYet(t.at(spec, "defaults"), "defaults linkerd are not supported yet: write native or istio")
 	}
-	t.unsupported(spec, "capture", "write capture in MeshWorkload documents")
 	t.unsupported(spec, "providers", "")
 	if mtls := spec.Get("mtls"); mtls != nil {
 		s.MTLS, _ = t.mtls(mtls, "permissive mTLS of the mesh")
