@@ -76,6 +76,9 @@ func (c *checker) assume() {
 		}
 	}
 	for _, s := range c.sites {
+		if s.virtual && len(s.ports) == 0 { // it only redirects or responds
+			s.ports = []mesh.ServicePort{{Number: 80, Protocol: mesh.HTTP, Span: s.origin.Span}}
+		}
 		sortPorts(s.ports)
 	}
 }

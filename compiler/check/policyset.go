@@ -2,9 +2,11 @@ package check
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
+	"github.com/mesh-compile/mesh-compile/compiler/source"
 )
 
 // policySet is the traffic policies of one service, merged.
@@ -24,6 +26,7 @@ func (c *checker) policies() {
 			c.unknownTarget(doc.Origin, doc.Target, doc.Namespace)
 			continue
 		}
+		s.checkPolicyPorts(doc)
 		if doc.Dialect == mesh.Native && doc.Namespace != s.ns {
 			c.needGrant(&s.diags, doc.Origin, doc.Target, s)
 		}
@@ -33,6 +36,34 @@ func (c *checker) policies() {
 		c.merge(s)
 		c.findVersions(s)
 	}
+}
+
+// checkPolicyPorts reports settings for ports that the service does not have:
+// they would change nothing.
+func (s *site) checkPolicyPorts(doc *mesh.TrafficPolicy) {
+	ports := doc.Ports
+	for i := range doc.Versions {
+		ports = slices.Concat(ports, doc.Versions[i].Ports)
+	}
+	for _, p := range ports {
+		if s.port(p.Port) == nil {
+			s.missingPort(&s.diags, doc.Origin, p.Span, p.Port)
+		}
+	}
+}
+
+// missingPort reports a document about a port that the service does not have.
+// Istio accepts that; its documents are often shared by clusters that differ.
+func (s *site) missingPort(l *diag.List, o mesh.Origin, at source.Span, port uint32) {
+	severity := diag.Error
+	if o.Dialect == mesh.Istio {
+		severity = diag.Warning
+	}
+	report(l, o, diag.Diagnostic{
+		Code: PortMismatch, Severity: severity, Span: at,
+		Message: fmt.Sprintf("service %s has no port %d; it has %s", s.key, port, s.portList()),
+		Related: []diag.Related{{Span: s.origin.Span, Message: "the service"}},
+	})
 }
 
 // merge makes one policy of several. Native documents are one per service.

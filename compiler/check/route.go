@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -53,6 +54,24 @@ func (c *checker) attach(doc *mesh.Route, t *mesh.RouteTarget) {
 		return // one document, two spellings of one host
 	}
 	s.routes = append(s.routes, &routing{doc: doc, clients: clients(doc)})
+	for _, rule := range doc.Rules {
+		s.checkMatchPorts(doc, rule)
+	}
+}
+
+// checkMatchPorts reports conditions on ports that the service does not have.
+func (s *site) checkMatchPorts(doc *mesh.Route, rule *mesh.Rule) {
+	if s.virtual || s.assumed != nil {
+		return
+	}
+	for i := range rule.Matches {
+		m := &rule.Matches[i]
+		for _, port := range m.Ports {
+			if s.port(port) == nil {
+				s.missingPort(&s.diags, doc.Origin, cmp.Or(m.Span, rule.Span), port)
+			}
+		}
+	}
 }
 
 // clients resolves exportTo.
@@ -128,8 +147,8 @@ func (c *checker) unknownTarget(o mesh.Origin, ref mesh.Ref, namespace string) {
 		Message: fmt.Sprintf("no service %s", spell(ref, namespace)),
 		Fix:     c.suggestService(ref, namespace),
 	}
-	if o.Dialect == mesh.Istio && strings.Contains(ref.Host, "*") {
-		d.Severity = diag.Warning // about many hosts, some of which may come later
+	if o.Dialect == mesh.Istio {
+		d.Severity = diag.Warning // a DestinationRule for nobody changes nothing
 	}
 	report(&c.diags, o, d)
 }
