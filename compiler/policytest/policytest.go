@@ -1,0 +1,232 @@
+// Package policytest runs the PolicyTests of a checked mesh by the evaluator.
+//
+// In: a checked mesh. Out: one result for each case, with what was expected, what
+// happens, and the rules that decided. It asks no Envoy: `mesh-compile test
+// --envoy` compares these results with those of a real one.
+package policytest
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/mesh-compile/mesh-compile/compiler/check"
+	"github.com/mesh-compile/mesh-compile/compiler/mesh"
+	"github.com/mesh-compile/mesh-compile/compiler/reach"
+)
+
+// Result of one case.
+type Result struct {
+	Test     *mesh.Test
+	Case     *mesh.TestCase
+	Request  reach.Request
+	Result   *reach.Result // nil where the case could not be asked
+	Failures []Failure     // empty: the case holds
+}
+
+// Passed reports whether the case holds.
+func (r *Result) Passed() bool { return len(r.Failures) == 0 }
+
+// Failure is one expectation that does not hold.
+type Failure struct {
+	Field     string // "access", "destinations", "rule", "status", "location", "upstream.path", "upstream.host"
+	Want, Got string
+	By        string // the rule that decided, with its place; "" where none did
+}
+
+func (f Failure) String() string {
+	out := fmt.Sprintf("%s: want %s, got %s", f.Field, f.Want, f.Got)
+	if f.By != "" {
+		out += ", by " + f.By
+	}
+	return out
+}
+
+// Run asks every case of every test, in order.
+func Run(m *check.Mesh) []Result {
+	e := reach.New(m)
+	var out []Result
+	for _, t := range m.Tests() {
+		for i := range t.Cases {
+			out = append(out, run(m, e, t, &t.Cases[i]))
+		}
+	}
+	return out
+}
+
+func run(m *check.Mesh, e *reach.Evaluator, t *mesh.Test, c *mesh.TestCase) Result {
+	out := Result{Test: t, Case: c}
+	request, err := requestOf(m, t, c)
+	if err == nil {
+		var got reach.Result
+		if got, err = e.Evaluate(request); err == nil {
+			out.Request, out.Result = request, &got
+			out.Failures = compare(m, t, &c.Expect, &got)
+			return out
+		}
+	}
+	out.Failures = []Failure{{Field: "request", Want: "a request that can be sent", Got: err.Error()}}
+	return out
+}
+
+// requestOf names the callee by a host that holds in every namespace.
+func requestOf(m *check.Mesh, t *mesh.Test, c *mesh.TestCase) (reach.Request, error) {
+	r := reach.Request{From: c.From, Method: c.Method, Path: c.Path, Headers: map[string][]string{}}
+	for name, value := range c.Headers {
+		r.Headers[name] = []string{value}
+	}
+	host, port := c.To.Host, c.Port
+	if host == "" {
+		s := m.Service(keyOf(t, c.To))
+		if s == nil || len(s.Hosts) == 0 {
+			return r, fmt.Errorf("there is no service %s", keyOf(t, c.To))
+		}
+		host = s.Hosts[0]
+		if port == 0 && len(s.Ports) == 1 {
+			port = s.Ports[0].Number
+		}
+		if port == 0 {
+			return r, fmt.Errorf("service %s has %d ports: name one", s.Key(), len(s.Ports))
+		}
+	}
+	if rest, ok := strings.CutPrefix(host, "*"); ok {
+		host = "any" + rest
+	}
+	if r.To = host; port != 0 {
+		r.To += ":" + strconv.FormatUint(uint64(port), 10)
+	}
+	return r, nil
+}
+
+func keyOf(t *mesh.Test, ref mesh.Ref) string {
+	if ref.Namespace == "" {
+		return t.Namespace + "/" + ref.Name
+	}
+	return ref.Namespace + "/" + ref.Name
+}
+
+// compare checks what the case expects and nothing else.
+func compare(m *check.Mesh, t *mesh.Test, want *mesh.TestExpect, got *reach.Result) []Failure {
+	var out []Failure
+	routed, decided := routeText(got), accessText(got)
+	text := func(field, want, got, by string) {
+		if want != "" && want != got {
+			out = append(out, Failure{field, want, orNone(got), by})
+		}
+	}
+	text("access", want.Access, access(got), decided)
+	text("rule", want.Route, ruleName(got), routed)
+	if want.Status != 0 && want.Status != got.Status {
+		out = append(out, Failure{"status", fmt.Sprint(want.Status), status(got), routed})
+	}
+	text("location", want.Location, got.Route.Location, routed)
+	text("upstream.path", want.Path, got.Route.Upstream.Path, routed)
+	text("upstream.host", want.Host, got.Route.Upstream.Host, routed)
+	if len(want.Destinations) > 0 && !sameDestinations(t, want.Destinations, got.Route.Destinations) {
+		out = append(out, Failure{"destinations", wantedText(t, want.Destinations), destinationsText(got.Route.Destinations), routed})
+	}
+	return out
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+func access(r *reach.Result) string { return string(r.Access.Decision) }
+
+func ruleName(r *reach.Result) string {
+	if r.Route.Rule == nil {
+		return ""
+	}
+	return r.Route.Rule.Name
+}
+
+func status(r *reach.Result) string {
+	if r.Status == 0 {
+		return "the destination's own"
+	}
+	return fmt.Sprint(r.Status)
+}
+
+func accessText(r *reach.Result) string {
+	switch {
+	case r.Access.Decision == reach.NotAsked:
+		return "nobody: the request reaches no workload"
+	case r.Access.Rule != nil:
+		return fmt.Sprintf("rule %q (%s)", r.Access.Rule.ID, r.Access.Span)
+	case r.Access.Span.IsValid():
+		return fmt.Sprintf("%s (%s)", r.Access.Reason, r.Access.Span)
+	}
+	return r.Access.Reason
+}
+
+func routeText(r *reach.Result) string {
+	if rule := r.Route.Rule; rule != nil {
+		return fmt.Sprintf("rule %q (%s)", rule.Name, rule.Span)
+	}
+	return r.Route.Reason
+}
+
+// sameDestinations compares the whole split, without regard to order.
+func sameDestinations(t *mesh.Test, want []mesh.ExpectDestination, got []reach.Destination) bool {
+	got = slices.DeleteFunc(slices.Clone(got), func(d reach.Destination) bool { return d.Percent == 0 })
+	if len(want) != len(got) {
+		return false
+	}
+	for i := range want {
+		k := slices.IndexFunc(got, func(d reach.Destination) bool { return is(t, &want[i], &d) })
+		if k < 0 {
+			return false
+		}
+		got = slices.Delete(got, k, k+1)
+	}
+	return true
+}
+
+// tolerance of percentages: shares such as 33.33.
+const tolerance = 0.01
+
+func is(t *mesh.Test, want *mesh.ExpectDestination, got *reach.Destination) bool {
+	s := got.Backend.Port.Service
+	named := s.Key() == keyOf(t, want.Service)
+	if want.Service.Host != "" {
+		named = slices.Contains(s.Hosts, want.Service.Host)
+	}
+	return named && want.Version == got.Backend.Version &&
+		(want.AnyPercent || math.Abs(want.Percent-got.Percent) <= tolerance)
+}
+
+func wantedText(t *mesh.Test, list []mesh.ExpectDestination) string {
+	parts := make([]string, len(list))
+	for i, d := range list {
+		name := d.Service.Host
+		if name == "" {
+			name = keyOf(t, d.Service)
+		}
+		parts[i] = destinationText(name, d.Version, d.Percent, d.AnyPercent)
+	}
+	return strings.Join(parts, ", ")
+}
+
+func destinationsText(list []reach.Destination) string {
+	parts := make([]string, len(list))
+	for i, d := range list {
+		parts[i] = destinationText(d.Backend.Port.Service.Key(), d.Backend.Version, d.Percent, false)
+	}
+	return orNone(strings.Join(parts, ", "))
+}
+
+func destinationText(name, version string, percent float64, anyPercent bool) string {
+	if version != "" {
+		name += " " + version
+	}
+	if anyPercent {
+		return name
+	}
+	return name + " " + strconv.FormatFloat(percent, 'f', -1, 64) + "%"
+}
