@@ -37,6 +37,8 @@ compiler < compiler/analyze/analyzetest
 compiler < controller/reconcile, controller/admission, controller/standalone
 compiler/artifact, compiler/sign < controller/fetch, controller/deliver, agent, agent/*
 controller/delivery/v1 < controller/deliver, controller/identity, controller/standalone, agent, agent/*
+controller/peer < controller/deliver, controller/identity
+controller/endpoints < controller/deliver
 controller/deliver, controller/identity, controller/endpoints < controller/standalone
 controller/endpoints < controller/endpoints/kubernetes
 agent/* < agent, agent/*

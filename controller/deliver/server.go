@@ -1,0 +1,161 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	"github.com/mesh-compile/mesh-compile/compiler/artifact"
+	deliveryv1 "github.com/mesh-compile/mesh-compile/controller/delivery/v1"
+	"github.com/mesh-compile/mesh-compile/controller/endpoints"
+	"github.com/mesh-compile/mesh-compile/controller/peer"
+)
+
+// Limits of what one client may send or hold open.
+const (
+	maxRequest   = 4 << 20 // WatchEndpoints with 65,536 names of 60 bytes
+	maxStreams   = 64      // of one connection
+	maxDigests   = 4096
+	maxClusters  = 1 << 16
+	maxName      = 1024
+	maxEnvelope  = 64 << 10
+	maxErrorText = 4 << 10
+)
+
+// ServerOptions are the gRPC server's settings that go with this service: dead
+// connections are noticed within a minute, and those that do nothing are closed.
+func ServerOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(maxRequest),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.ConnectionTimeout(10 * time.Second),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionIdle: 5 * time.Minute, Time: 30 * time.Second, Timeout: 10 * time.Second,
+		}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+	}
+}
+
+// Options of a Server.
+type Options struct {
+	Endpoints *endpoints.Table
+	Log       *slog.Logger
+	// Shown, where set, is given the envelope that an agent says it runs, when it
+	// is not the live one. It may be anything: the receiver verifies it.
+	Shown func(envelope []byte)
+}
+
+// Server is the Delivery service.
+type Server struct {
+	deliveryv1.UnimplementedDeliveryServer
+	opt   Options
+	fleet fleet
+
+	mu       sync.Mutex
+	releases releases
+	changed  chan struct{} // closed when releases change
+	drained  chan struct{} // closed by Drain
+	draining bool
+}
+
+// New returns a server that has nothing to deliver yet: agents that watch wait.
+func New(opt Options) *Server {
+	return &Server{opt: opt, changed: make(chan struct{}), drained: make(chan struct{})}
+}
+
+// Publish makes a signed release the live one and wakes every agent.
+func (s *Server) Publish(r *artifact.Release) error {
+	if len(r.Envelope()) == 0 {
+		return errors.New("publishing a release: it is not signed")
+	}
+	s.mu.Lock()
+	s.releases = s.releases.follow(r)
+	s.fleet.keep(s.releases)
+	close(s.changed)
+	s.changed = make(chan struct{})
+	s.mu.Unlock()
+	return nil
+}
+
+// Live returns the live release, nil before the first.
+func (s *Server) Live() *artifact.Release {
+	if p := s.current().live(); p != nil {
+		return p.Release
+	}
+	return nil
+}
+
+// Drain ends all streams, so that a graceful stop of the gRPC server does not
+// wait for agents, which go to another controller or come back.
+func (s *Server) Drain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.draining {
+		s.draining = true
+		close(s.drained)
+	}
+}
+
+// Fleet returns the last report of every proxy, by workload and instance.
+func (s *Server) Fleet() []ProxyState { return s.fleet.list() }
+
+// Watchers returns how many agents watch releases now.
+func (s *Server) Watchers() int64 { return s.fleet.watchers.Load() }
+
+func (s *Server) current() releases {
+	rs, _ := s.watch()
+	return rs
+}
+
+// watch returns the releases and what is closed when there are newer ones.
+func (s *Server) watch() (releases, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.releases, s.changed
+}
+
+// caller returns the identity of a call's client.
+func caller(ctx context.Context) (peer.Peer, error) {
+	p, err := peer.From(ctx)
+	if err != nil {
+		return peer.Peer{}, status.Error(codes.Unauthenticated, err.Error())
+	}
+	return p, nil
+}
+
+// key returns the leaf's key for a client and the workload that it names.
+func key(p peer.Peer, workload string) (artifact.Key, error) {
+	if workload == "" || len(workload) > maxName {
+		return artifact.Key{}, status.Errorf(codes.InvalidArgument, "workload %.100q: want namespace/name", workload)
+	}
+	return artifact.Key{SPIFFEID: p.ID.String(), Workload: workload}, nil
+}
+
+// check refuses a key that the release has no leaf for.
+func (p *published) check(k artifact.Key) error {
+	if _, _, ok := p.Lookup(k); ok {
+		return nil
+	}
+	for _, l := range p.Leaves() {
+		if l.Workload == k.Workload {
+			return status.Errorf(codes.PermissionDenied, "workload %s is not %s's: its proxies have another identity", k.Workload, k.SPIFFEID)
+		}
+	}
+	return status.Errorf(codes.NotFound, "the live release has no workload %s with identity %s: is it in the policy repository?", k.Workload, k.SPIFFEID)
+}
+
+// errDraining ends the streams of a controller that stops.
+var errDraining = status.Error(codes.Unavailable, "the controller stops: connect again")
+
+// expired ends the streams of a certificate that has expired: a stream must not
+// outlive the identity that it was opened with.
+func expired(p peer.Peer) error {
+	return status.Errorf(codes.Unauthenticated, "the certificate of %s has expired: connect again with a new one", p.ID)
+}
