@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/mesh-compile/mesh-compile/compiler/analyze"
+	"github.com/mesh-compile/mesh-compile/compiler/analyze/passes"
 	"github.com/mesh-compile/mesh-compile/compiler/artifact"
 	"github.com/mesh-compile/mesh-compile/compiler/check"
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
@@ -56,6 +58,7 @@ type Result struct {
 	access    *accessTable
 	lists     map[*xds.List]*artifact.List
 	units     map[*check.Workload]*unit
+	analysis  *analyze.Cache
 }
 
 // translation is what a document means; kept by the document's pointer, which
@@ -85,6 +88,7 @@ var stages = []struct {
 	{"load", (*run).load},
 	{"translate", (*run).translate},
 	{"check", (*run).check},
+	{"analyze", (*run).analyze},
 	{"generate", (*run).generate},
 	{"assemble", (*run).assemble},
 }
@@ -168,3 +172,17 @@ func (r *run) check() {
 	r.add(diags)
 }
 
+
+// analyze looks for what is unsafe in a mesh that is well formed. Waivers accept
+// its findings, and warnings; what check refuses has no meaning to accept.
+func (r *run) analyze() {
+	found, cache := analyze.Run(r.out.Mesh, passes.All(), analyze.Options{AsOf: r.opt.AsOf, Previous: r.prev.analysis})
+	r.out.analysis = cache
+	analyze.Waive(r.out.Mesh, found, r.opt.AsOf)
+	for i := range r.out.Diagnostics {
+		if d := r.out.Diagnostics[i : i+1]; d[0].Severity < diag.Error {
+			analyze.Waive(r.out.Mesh, d, r.opt.AsOf)
+		}
+	}
+	r.add(found)
+}
