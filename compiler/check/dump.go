@@ -83,6 +83,9 @@ type scopeList struct {
 // uses writes a workload's scope, or whose scope it is that was written before:
 // where everyone sees everyone the lists would be most of the text.
 func (e *encoder) uses(w *Workload, seen map[scopeList]string) {
+	if w.UsesDeclared {
+		e.buf.WriteString(",\"usesDeclared\":true")
+	}
 	if len(w.Uses) == 0 {
 		return
 	}

@@ -16,7 +16,6 @@ type routing struct {
 	// clients are the namespaces that see it; nil: all.
 	clients []string
 	answers []*site // of the destinations that its rules write, in order; nil: unknown
-	granted []bool
 }
 
 // routes attaches each route to the services that it is about and decides which

@@ -1,14 +1,11 @@
 package check
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
-	"github.com/mesh-compile/mesh-compile/compiler/source"
 )
 
 // table fills the route table of a port: the rules of the routes in force, and
@@ -164,66 +161,6 @@ func (c *checker) rule(at *location, doc *mesh.Rule, matches []mesh.Match) *Rule
 	return r
 }
 
-// defaultsOf is whose defaults a route follows: its own dialect's, or the
-// mesh's where the dialect leaves them to the implementation (Gateway API).
-func (c *checker) defaultsOf(dialect mesh.Dialect) mesh.Dialect {
-	if dialect == mesh.Native || dialect == mesh.Istio {
-		return dialect
-	}
-	return c.set.Defaults
-}
-
-// timeout of a route. Native: 15 s, which is also Envoy's own (route.v3
-// RouteAction.timeout), but not for gRPC, whose callers send deadlines. Istio
-// has none (route.go, setTimeout).
-func timeout(written *mesh.Timeout, dialect mesh.Dialect, grpc bool) time.Duration {
-	switch {
-	case written != nil:
-		return written.Value
-	case dialect == mesh.Native && !grpc:
-		return 15 * time.Second
-	}
-	return 0
-}
-
-// idempotent methods may be repeated without asking (RFC 9110, section 9.2.2).
-var idempotent = []string{"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"}
-
-// istioConditions is Istio's default list since 1.24, which has no status code
-// (core/route/retry/retry.go).
-var istioConditions = []string{"connect-failure", "refused-stream", "unavailable", "cancelled"}
-
-// retry makes a rule's retries explicit. Istio retries every request twice
-// unless told otherwise, on another endpoint unless the endpoint is chosen by a
-// hash; natively nothing is retried unless written.
-func retry(written *mesh.Retry, dialect mesh.Dialect, hashed bool) *mesh.Retry {
-	if written == nil {
-		if dialect != mesh.Istio {
-			return nil
-		}
-		return &mesh.Retry{Attempts: 2, Conditions: istioConditions, AvoidPreviousHosts: !hashed}
-	}
-	if written.Attempts == 0 {
-		return nil
-	}
-	out := *written
-	if dialect == mesh.Istio {
-		if len(out.Conditions) == 0 && len(out.Statuses) == 0 {
-			out.Conditions = istioConditions
-		}
-		return &out
-	}
-	if out.Methods == nil {
-		out.Methods = idempotent
-	}
-	return &out
-}
-
-// hashes reports whether a hash chooses the endpoint of some destination.
-func hashes(to []Destination) bool {
-	return slices.ContainsFunc(to, func(d Destination) bool { return d.Backend.Traffic.LoadBalancing.Hash != nil })
-}
-
 // defaultRule stands for the service itself.
 func (c *checker) defaultRule(s *site, p *Port) *Rule {
 	number := strconv.FormatUint(uint64(p.Number), 10)
@@ -238,67 +175,4 @@ func (c *checker) defaultRule(s *site, p *Port) *Rule {
 		r.Retry = retry(nil, c.set.Defaults, hashes(r.To))
 	}
 	return r
-}
-
-// connectionRule is the one rule of a port where requests cannot be seen: the
-// first native rule that asks nothing of them, else the service itself.
-func (c *checker) connectionRule(s *site, p *Port) *Rule {
-	for _, r := range s.routes {
-		if r.doc.Dialect == mesh.Istio || r.clients != nil {
-			continue // its http rules do not concern connections
-		}
-		at := location{site: s, port: p, routing: r, diags: &s.diags}
-		for _, doc := range r.doc.Rules {
-			matches := matchesAt(doc, p.Number, nil)
-			if len(matches) == 0 {
-				continue
-			}
-			if field := httpField(doc, matches); field != "" {
-				at.httpOnly(doc, field)
-				continue
-			}
-			out := c.rule(&at, doc, []mesh.Match{{Span: doc.Span}})
-			out.Timeout, out.TimeoutAt, out.Retry = 0, source.Span{}, nil
-			if len(out.To) == 0 {
-				continue
-			}
-			return out
-		}
-	}
-	return c.defaultRule(s, p)
-}
-
-// httpField names what a rule says about requests, "" where nothing.
-func httpField(doc *mesh.Rule, matches []mesh.Match) string {
-	switch {
-	case slices.ContainsFunc(matches, func(m mesh.Match) bool { return !matchesAll(m) }):
-		return "match"
-	case doc.Redirect != nil:
-		return "redirect"
-	case doc.Respond != nil:
-		return "respond"
-	case doc.Rewrite != nil:
-		return "rewrite"
-	case doc.RequestHeaders != nil || doc.ResponseHeaders != nil:
-		return "headers"
-	case doc.Retry != nil:
-		return "retry"
-	case doc.Fault != nil:
-		return "fault"
-	}
-	return ""
-}
-
-// httpOnly reports a rule about requests on a port without any, unless the
-// service has HTTP ports too and the rule does not name this one.
-func (at *location) httpOnly(doc *mesh.Rule, field string) {
-	named := slices.ContainsFunc(doc.Matches, func(m mesh.Match) bool { return slices.Contains(m.Ports, at.port.Number) })
-	if !named && slices.ContainsFunc(at.site.ports, func(p mesh.ServicePort) bool { return p.Protocol.IsHTTP() }) {
-		return
-	}
-	at.report(diag.Diagnostic{
-		Code: HTTPOnly, Severity: diag.Error, Span: doc.Span,
-		Message: fmt.Sprintf("rule %q says %q about requests, but port %d of service %s is %s: there are only connections", doc.Name, field, at.port.Number, at.site.key, at.port.Protocol),
-		Related: []diag.Related{{Span: at.site.origin.Span, Message: "the service"}},
-	})
 }

@@ -68,7 +68,7 @@ func (c *checker) add(s *site) bool {
 			c.duplicateHost(s, first, "host "+h)
 			continue
 		}
-		if first := c.names.byKey[s.ns+"/"+lower]; first != nil && first != s && first.short {
+		if first := c.shortNamed(s, lower); first != nil {
 			c.duplicateHost(s, first, "host "+h)
 			continue
 		}
@@ -77,6 +77,20 @@ func (c *checker) add(s *site) bool {
 	}
 	s.hosts = kept
 	return true
+}
+
+// shortNamed finds a service whose bare name is a host of s in some namespace
+// that has both in scope.
+func (c *checker) shortNamed(s *site, host string) *site {
+	if strings.Contains(host, ".") {
+		return nil
+	}
+	for _, o := range c.sites {
+		if o != s && o.short && o.name == host && s.offered(o.ns) {
+			return o
+		}
+	}
+	return nil
 }
 
 // duplicateHost reports a second owner of a name: Envoy rejects a whole

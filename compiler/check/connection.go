@@ -1,0 +1,73 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/mesh"
+	"github.com/mesh-compile/mesh-compile/compiler/source"
+)
+
+// connectionRule is the one rule of a port where requests cannot be seen: the
+// first native rule that asks nothing of them, else the service itself.
+func (c *checker) connectionRule(s *site, p *Port) *Rule {
+	for _, r := range s.routes {
+		if r.doc.Dialect == mesh.Istio || r.clients != nil {
+			continue // its http rules do not concern connections
+		}
+		at := location{site: s, port: p, routing: r, diags: &s.diags}
+		for _, doc := range r.doc.Rules {
+			matches := matchesAt(doc, p.Number, nil)
+			if len(matches) == 0 {
+				continue
+			}
+			if field := httpField(doc, matches); field != "" {
+				at.httpOnly(doc, field)
+				continue
+			}
+			out := c.rule(&at, doc, []mesh.Match{{Span: doc.Span}})
+			out.Timeout, out.TimeoutAt, out.Retry = 0, source.Span{}, nil
+			if len(out.To) == 0 {
+				continue
+			}
+			return out
+		}
+	}
+	return c.defaultRule(s, p)
+}
+
+// httpField names what a rule says about requests, "" where nothing.
+func httpField(doc *mesh.Rule, matches []mesh.Match) string {
+	switch {
+	case slices.ContainsFunc(matches, func(m mesh.Match) bool { return !matchesAll(m) }):
+		return "match"
+	case doc.Redirect != nil:
+		return "redirect"
+	case doc.Respond != nil:
+		return "respond"
+	case doc.Rewrite != nil:
+		return "rewrite"
+	case doc.RequestHeaders != nil || doc.ResponseHeaders != nil:
+		return "headers"
+	case doc.Retry != nil:
+		return "retry"
+	case doc.Fault != nil:
+		return "fault"
+	}
+	return ""
+}
+
+// httpOnly reports a rule about requests on a port without any, unless the
+// service has HTTP ports too and the rule does not name this one.
+func (at *location) httpOnly(doc *mesh.Rule, field string) {
+	named := slices.ContainsFunc(doc.Matches, func(m mesh.Match) bool { return slices.Contains(m.Ports, at.port.Number) })
+	if !named && slices.ContainsFunc(at.site.ports, func(p mesh.ServicePort) bool { return p.Protocol.IsHTTP() }) {
+		return
+	}
+	at.report(diag.Diagnostic{
+		Code: HTTPOnly, Severity: diag.Error, Span: doc.Span,
+		Message: fmt.Sprintf("rule %q says %q about requests, but port %d of service %s is %s: there are only connections", doc.Name, field, at.port.Number, at.site.key, at.port.Protocol),
+		Related: []diag.Related{{Span: at.site.origin.Span, Message: "the service"}},
+	})
+}
