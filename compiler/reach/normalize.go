@@ -4,13 +4,16 @@ import (
 	"strings"
 
 	"github.com/mesh-compile/mesh-compile/compiler/check"
+	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
 
-// normalize rewrites the path as Envoy's connection manager does before it
-// looks for a route (ConnectionManagerUtility::maybeNormalizePath). It returns
+// normalize does what Envoy's connection manager does to a request before it
+// looks for a route, which concerns the path (ConnectionManagerUtility::maybeNormalizePath). It returns
 // the reason of a 400 answer, "" where the request goes on.
 func (m *message) normalize(s *check.Settings) string {
 	switch {
+	case s.Defaults != mesh.Istio && hasUnderscore(m.headers):
+		return "a header's name has an underscore"
 	case strings.ContainsRune(m.path, '#') || strings.ContainsRune(m.query, '#'):
 		return "the path has a fragment"
 	case s.RejectEscapedSlashes && hasEscapedSlash(m.path):
@@ -25,6 +28,17 @@ func (m *message) normalize(s *check.Settings) string {
 	}
 	m.path = path
 	return ""
+}
+
+// hasUnderscore: x_name may be x-name to an application, see
+// HttpProtocolOptions.headers_with_underscores_action.
+func hasUnderscore(headers map[string][]string) bool {
+	for name := range headers {
+		if strings.Contains(name, "_") {
+			return true
+		}
+	}
+	return false
 }
 
 // Envoy: PathUtil::unescapeSlashes.

@@ -81,11 +81,11 @@ func acceptsPort(m *mesh.Match, port uint32) bool {
 func (e *Evaluator) follow(rule *check.Rule, match *mesh.Match, m *message) Route {
 	out := Route{Rule: rule, Match: match, Timeout: rule.Timeout, Fault: rule.Fault}
 	switch {
-	case e.isPreflight(rule.CORS, m):
-		out.Action, out.Status, out.Reason = ActionDirect, 200, "CORS preflight, answered by the caller's proxy"
-		return out
 	case rule.Fault != nil && rule.Fault.AbortPercent >= 100:
 		out.Action, out.Status, out.Reason = ActionDirect, rule.Fault.AbortStatus, "aborted by fault injection"
+		return out
+	case e.isPreflight(rule.CORS, m):
+		out.Action, out.Status, out.Reason = ActionDirect, 200, "CORS preflight, answered by the caller's proxy"
 		return out
 	case rule.Redirect != nil:
 		out.Action = ActionRedirect
@@ -100,7 +100,13 @@ func (e *Evaluator) follow(rule *check.Rule, match *mesh.Match, m *message) Rout
 	out.Mirrors = mirrorsOf(rule)
 	e.rewrite(rule.Rewrite, match, m)
 	out.Destinations = destinationsOf(rule, m)
+	if len(rule.To) == 1 {
+		apply(hostOnly(rule.To[0].RequestHeaders), m)
+	}
 	apply(rule.RequestHeaders, m)
+	if rule.Rewrite != nil && rule.Rewrite.Host != "" {
+		m.authority = rule.Rewrite.Host
+	}
 	out.Upstream = Upstream{Path: m.pathAndQuery(), Host: m.authority, Headers: m.headers}
 	return out
 }
@@ -155,6 +161,21 @@ func apply(ops *mesh.HeaderOps, m *message) {
 		name := strings.ToLower(h.Name)
 		m.set(name, append(slices.Clip(m.headers[name]), h.Value))
 	}
+}
+
+// hostOnly is the part of ops that sets the host, which one field of the route
+// says for the rule and its only destination.
+func hostOnly(ops *mesh.HeaderOps) *mesh.HeaderOps {
+	if ops == nil {
+		return nil
+	}
+	out := &mesh.HeaderOps{}
+	for _, h := range slices.Concat(ops.Set, ops.Add) {
+		if strings.EqualFold(h.Name, "host") || h.Name == ":authority" {
+			out.Set = append(out.Set, h)
+		}
+	}
+	return out
 }
 
 func (m *message) set(name string, values []string) {
