@@ -179,6 +179,9 @@ func (a *Agent) activate(ctx context.Context, r *verify.Release) {
 	}
 	a.rejected = nil
 	a.change(func() { a.active, a.trying = r, nil })
+	if r.Bundle == nil {
+		a.authz.Unload() // the listeners that asked are gone
+	}
 	a.config.Log.Info("a release is live", "sequence", r.Release.Sequence, "took", time.Since(began).Round(time.Millisecond))
 	a.tell(r, deliveryv1.ReportRequest_STATE_APPLIED, "", "")
 	if err := a.sweep(); err != nil {
@@ -214,29 +217,32 @@ func (a *Agent) put(ctx context.Context, r *verify.Release) error {
 
 // prepare puts in force what the listeners and clusters of r rely on.
 func (a *Agent) prepare(ctx context.Context, r *verify.Release) error {
-	if err := a.authz.Load(ctx, r.Bundle); err != nil {
-		return err
+	if r.Bundle != nil {
+		if err := a.authz.Load(ctx, r.Bundle); err != nil {
+			return err
+		}
 	}
 	if err := a.limit(r); err != nil {
 		return err
 	}
-	a.change(func() { a.trying = r })
+	a.change(func() {
+		if a.trying = r; r == a.active {
+			a.trying = nil
+		}
+	})
 	return a.serveSecrets()
 }
 
 // putBack puts the last good release's things in force again.
 func (a *Agent) putBack() error {
-	a.change(func() { a.trying = nil })
 	if a.active == nil {
+		a.change(func() { a.trying = nil })
 		return nil
 	}
-	if err := a.authz.Load(context.Background(), a.active.Bundle); err != nil {
-		return err
+	if a.active.Bundle == nil {
+		a.authz.Unload()
 	}
-	if err := a.limit(a.active); err != nil {
-		return err
-	}
-	return errors.Join(a.serveSecrets(), a.serveEndpoints(a.book.Clusters()))
+	return errors.Join(a.prepare(context.Background(), a.active), a.serveEndpoints(a.book.Clusters()))
 }
 
 func (a *Agent) startEnvoy() { a.started.Do(func() { close(a.start) }) }

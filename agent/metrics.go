@@ -32,6 +32,9 @@ func (a *Agent) serveMetrics(w http.ResponseWriter, r *http.Request) {
 		refused[typeURL] = n.Refused
 	}
 	family(w, "xds_refused_total", "counter", "Responses that Envoy refused, by type.", "type", refused)
+	decided := a.authz.Counts()
+	family(w, "authz_decisions_total", "counter", "Decisions of OPA.", "decision",
+		map[string]uint64{"allow": decided.Allowed, "deny": decided.Denied, "error": decided.Failed})
 	if page, err := a.envoy.Admin().Get(r.Context(), "/stats/prometheus"); err == nil {
 		w.Write(page) //nolint:errcheck // the caller has gone
 	}

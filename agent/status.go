@@ -84,7 +84,7 @@ type Status struct {
 	XDS       map[string]xds.Counts       `json:"xds"`
 }
 
-// snapshotStatus collects the page.
+// currentStatus collects the page.
 func (a *Agent) currentStatus() Status {
 	out := Status{
 		Version: 1, Workload: a.config.Workload, Instance: a.config.Instance, Controller: a.config.Controller,
@@ -141,7 +141,7 @@ func (a *Agent) ready(ctx context.Context) error {
 	return err
 }
 
-// serveStatus serves /healthz, /readyz, /status and /metrics.
+// serveStatus serves /healthz, /readyz, /status, /decisions and /metrics.
 func (a *Agent) serveStatus(ctx context.Context) error {
 	if a.config.StatusAddress == "" {
 		return nil
@@ -160,11 +160,9 @@ func (a *Agent) serveStatus(ctx context.Context) error {
 		fmt.Fprintln(w, "ready")
 	})
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		encoder.Encode(a.currentStatus()) //nolint:errcheck // the caller has gone
+		writeJSON(w, a.currentStatus())
 	})
+	mux.HandleFunc("GET /decisions", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.authz.Decisions()) })
 	mux.HandleFunc("GET /metrics", a.serveMetrics)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	defer context.AfterFunc(ctx, func() { server.Close() })()
@@ -172,4 +170,11 @@ func (a *Agent) serveStatus(ctx context.Context) error {
 		return fmt.Errorf("serving status: %w", err)
 	}
 	return nil
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	encoder.Encode(v) //nolint:errcheck // the caller has gone
 }

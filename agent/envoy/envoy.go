@@ -35,10 +35,10 @@ type Config struct {
 
 // A State is what the supervisor knows about Envoy.
 type State struct {
-	Phase    string // PhaseStarting, PhaseRunning, PhaseRestarting, PhaseStopped
-	Adopted  bool
-	Restarts int
-	Error    string // why the last one ended
+	Phase    string `json:"phase"` // PhaseStarting, PhaseRunning, PhaseRestarting, PhaseStopped
+	Adopted  bool   `json:"adopted"`
+	Restarts int    `json:"restarts"`
+	Error    string `json:"error,omitempty"` // why the last one ended
 }
 
 // The values of State.Phase.

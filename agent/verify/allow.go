@@ -2,6 +2,7 @@ package verify
 
 import (
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
+	celv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
 	streamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
 	corsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
 	extauthzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
@@ -57,6 +58,7 @@ var allowed = typesOf(
 	&tlsv3.DownstreamTlsContext{}, &tlsv3.UpstreamTlsContext{}, &rawbufferv3.RawBuffer{},
 	&httpv3.HttpProtocolOptions{}, &previoushostsv3.PreviousHostsPredicate{},
 	&accesslogv3.FileAccessLog{}, &streamv3.StdoutAccessLog{}, &streamv3.StderrAccessLog{},
+	&celv3.ExpressionFilter{}, // which cluster a fallback answers for
 
 	// inputs and actions of matchers in RBAC
 	&rbacconfigv3.Action{}, &matcherv3.HttpRequestHeaderMatchInput{},

@@ -29,8 +29,8 @@ const (
 	exitUsage  = 2
 )
 
-// errUsage is what the user wrote, and not what the agent did.
-type errUsage struct{ error }
+// errFailed is what the agent could not do, and not what the user wrote.
+type errFailed struct{ error }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	command := newCommand(stderr)
@@ -42,10 +42,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	fmt.Fprintf(stderr, "mesh-agent: %v\n", err)
-	if usage := (errUsage{}); errors.As(err, &usage) {
-		return exitUsage
+	if failed := (errFailed{}); errors.As(err, &failed) {
+		return exitFailed
 	}
-	return exitFailed
+	return exitUsage
 }
 
 // flags are what is written before it is read.
@@ -73,12 +73,14 @@ Without --controller it runs from its state directory alone.`,
 		Version:       agent.Version,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := f.parse(stderr); err != nil {
-				return errUsage{err}
+				return err
 			}
-			return agent.Run(cmd.Context(), f.config)
+			if err := agent.Run(cmd.Context(), f.config); err != nil {
+				return errFailed{err}
+			}
+			return nil
 		},
 	}
-	command.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
 	f.add(command)
 	return command
 }

@@ -15,7 +15,7 @@ func TestUsage(t *testing.T) {
 	}{
 		{[]string{"--help"}, 0, "mesh-agent gets the workload's certificate"},
 		{[]string{"--version"}, 0, "mesh-agent version"},
-		{nil, exitFailed, `required flag(s) "root", "state-dir", "workload" not set`},
+		{nil, exitUsage, `required flag(s) "root", "state-dir", "workload" not set`},
 		{[]string{"--no-such-flag"}, exitUsage, "unknown flag"},
 		{append(all, "--bind-address", "here"), exitUsage, `bind address "here": want IP or LISTENER=IP`},
 		{append(all, "--app-address", "80=here"), exitUsage, `application address "80=here": want IP or PORT=IP:PORT`},

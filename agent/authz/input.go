@@ -1,0 +1,105 @@
+package authz
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+// input builds the document that the policy reads.
+func (r reads) input(in *authv3.AttributeContext) (ast.Value, error) {
+	http := in.GetRequest().GetHttp()
+	attributes := object(
+		field("source", peer(in.GetSource())),
+		field("destination", peer(in.GetDestination())),
+	)
+	var fields [][2]*ast.Term
+	if http != nil {
+		attributes.Insert(text("request"), ast.NewTerm(object(field("http", r.request(http)))))
+		path, query, _ := strings.Cut(http.GetPath(), "?")
+		if r.any("parsed_path") {
+			segments, err := parsedPath(path)
+			if err != nil {
+				return nil, err
+			}
+			fields = append(fields, field("parsed_path", segments))
+		}
+		if r.any("parsed_query") {
+			values, err := parsedQuery(query)
+			if err != nil {
+				return nil, err
+			}
+			fields = append(fields, field("parsed_query", values))
+		}
+	}
+	fields = append(fields, field("attributes", ast.NewTerm(attributes)))
+	return object(fields...), nil
+}
+
+func (r reads) request(http *authv3.AttributeContext_HttpRequest) *ast.Term {
+	out := object(
+		field("method", text(http.GetMethod())),
+		field("path", text(http.GetPath())),
+		field("host", text(http.GetHost())),
+		field("scheme", text(http.GetScheme())),
+		field("protocol", text(http.GetProtocol())),
+	)
+	if r.any("attributes", "request", "http", "headers") {
+		headers := ast.NewObject()
+		for name, value := range http.GetHeaders() {
+			headers.Insert(text(name), text(value))
+		}
+		out.Insert(text("headers"), ast.NewTerm(headers))
+	}
+	return ast.NewTerm(out)
+}
+
+// peer has the names of opa-envoy-plugin, which are those of protobuf's JSON.
+func peer(p *authv3.AttributeContext_Peer) *ast.Term {
+	socket := p.GetAddress().GetSocketAddress()
+	out := object(field("address", ast.NewTerm(object(field("socketAddress", ast.NewTerm(object(
+		field("address", text(socket.GetAddress())),
+		field("portValue", ast.IntNumberTerm(int(socket.GetPortValue()))),
+	)))))))
+	if principal := p.GetPrincipal(); principal != "" {
+		out.Insert(text("principal"), text(principal))
+	}
+	return ast.NewTerm(out)
+}
+
+func parsedPath(path string) (*ast.Term, error) {
+	var out []*ast.Term
+	for segment := range strings.SplitSeq(strings.TrimPrefix(path, "/"), "/") {
+		plain, err := url.PathUnescape(segment)
+		if err != nil {
+			return nil, fmt.Errorf("reading the path: %w", err)
+		}
+		out = append(out, text(plain))
+	}
+	return ast.ArrayTerm(out...), nil
+}
+
+func parsedQuery(query string) (*ast.Term, error) {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return nil, fmt.Errorf("reading the query: %w", err)
+	}
+	out := ast.NewObject()
+	for name, all := range values {
+		terms := make([]*ast.Term, len(all))
+		for i, v := range all {
+			terms[i] = text(v)
+		}
+		out.Insert(text(name), ast.ArrayTerm(terms...))
+	}
+	return ast.NewTerm(out), nil
+}
+
+func object(fields ...[2]*ast.Term) ast.Object { return ast.NewObject(fields...) }
+
+func field(name string, value *ast.Term) [2]*ast.Term { return [2]*ast.Term{text(name), value} }
+
+func text(s string) *ast.Term { return ast.StringTerm(s) }
