@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -196,4 +197,49 @@ func connect(t *testing.T, proxy, authority string) string {
 		t.Fatal(err)
 	}
 	return "200 " + string(answer)
+}
+
+func TestOriginatedTLSVerifiesTheServer(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.TLS.ServerName, " ", r.Host)
+	}))
+	t.Cleanup(server.Close)
+	host, port, err := net.SplitHostPort(server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := strings.ReplaceAll(string(encodePEM("CERTIFICATE", server.Certificate().Raw)), "\n", "\n      ")
+	external := func(name, hosts string) string {
+		return fmt.Sprintf(`---
+apiVersion: mesh-compile.dev/v1alpha1
+kind: ExternalService
+metadata: {name: %s, namespace: shop}
+spec:
+  hosts: [%s]
+  ports: [{port: 80, protocol: http}]
+  resolution: static
+  endpoints: [{address: %s, port: %s}]
+  tls:
+    mode: simple
+    caCertificates: |
+      %s
+`, name, hosts, host, port, roots)
+	}
+	c := runCallerOf(t, shop+"  rules: [{name: all}]\n"+
+		external("named", "example.com")+external("other", "other.example")+external("several", `"*.example.com", example.net`), nil)
+	for authority, want := range map[string]string{ // httptest's certificate is for example.com and *.example.com
+		"example.com":     "200 example.com example.com",
+		"other.example":   "503",
+		"api.example.com": "200 api.example.com api.example.com",
+		"example.net":     "503",
+	} {
+		response, err := envoytest.Send(t.Context(), c.address, envoytest.Request{Host: authority})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprintf("%d %s", response.Status, response.Body); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: got %q, want %q", authority, got, want)
+		}
+	}
 }

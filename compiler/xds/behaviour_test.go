@@ -89,7 +89,9 @@ func runCallerOf(t *testing.T, policy string, endpoints map[string]string) *call
 		t.Fatal(err)
 	}
 	for _, cluster := range b.StaticResources.Clusters {
-		cluster.TransportSocket = nil // the echoes have no proxies
+		if _, isEcho := all[cluster.Name]; isEcho {
+			cluster.TransportSocket = nil // the echoes have no proxies
+		}
 	}
 	text, err := xds.JSON(b)
 	if err != nil {

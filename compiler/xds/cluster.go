@@ -3,6 +3,8 @@ package xds
 import (
 	"fmt"
 	"math"
+	"net/netip"
+	"slices"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -47,8 +49,12 @@ func (p *packer) outboundCluster(name string, b *check.Backend) *clusterv3.Clust
 		TransportSocket:           p.clientTLS(b),
 		UpstreamConnectionOptions: keepAlive(t.Connections.KeepAlive),
 	}
-	p.setDiscovery(out, b)
-	p.setLoadBalancing(out, b)
+	setDiscovery(out, b)
+	if out.GetType() == clusterv3.Cluster_ORIGINAL_DST {
+		out.LbPolicy = clusterv3.Cluster_CLUSTER_PROVIDED
+	} else {
+		p.setLoadBalancing(out, b)
+	}
 	if t.PanicPercent != nil {
 		commonLB(out).HealthyPanicThreshold = &typev3.Percent{Value: float64(*t.PanicPercent)}
 	}
@@ -80,24 +86,69 @@ func Discovered(b *check.Backend) bool {
 
 // setDiscovery: unsigned endpoints (EDS) are only for backends whose identity is
 // pinned; a plaintext destination is DNS on its signed name or signed addresses.
-func (p *packer) setDiscovery(c *clusterv3.Cluster, b *check.Backend) {
+func setDiscovery(c *clusterv3.Cluster, b *check.Backend) {
 	switch {
 	case b.Traffic.LoadBalancing.Policy == "passthrough":
 		setType(c, clusterv3.Cluster_ORIGINAL_DST)
 	case Discovered(b):
 		useEDS(c)
-	case b.DNS:
-		p.useDNS(c, b, b.Static)
-	case len(b.Static) > 0:
-		setType(c, clusterv3.Cluster_STATIC)
-		c.LoadAssignment = assignment(c.Name, b, b.Static)
 	default:
-		name, ok := dnsName(b.Port.Service)
-		if !ok {
-			p.fail(fmt.Errorf("service %s has neither endpoints nor a name to resolve", b.Port.Service.Key()))
-		}
-		p.useDNS(c, b, []mesh.Endpoint{{Address: name}})
+		useSigned(c, b, signedEndpoints(b))
 	}
+}
+
+// signedEndpoints are the addresses that policy writes for a backend or for its
+// workloads; where it writes none, the name of the service. A host with a
+// wildcard is no name to resolve, and has none.
+func signedEndpoints(b *check.Backend) []mesh.Endpoint {
+	if len(b.Static) > 0 {
+		return b.Static
+	}
+	var out []mesh.Endpoint
+	for _, w := range b.Workloads {
+		for _, e := range w.Endpoints {
+			if e.Port == 0 {
+				e.Port = targetPort(w, b.Port)
+			}
+			out = append(out, e)
+		}
+	}
+	if name, ok := dnsName(b.Port.Service); ok && len(out) == 0 {
+		out = []mesh.Endpoint{{Address: name}}
+	}
+	return out
+}
+
+// targetPort is where a workload listens for a port of a service, 0 for the
+// same number.
+func targetPort(w *check.Workload, p *check.Port) uint32 {
+	for _, in := range w.Inbound {
+		if slices.Contains(in.Services, p) {
+			return in.Port
+		}
+	}
+	return 0
+}
+
+// useSigned: a wildcard leads where the client's connection was going, which
+// only redirection knows.
+func useSigned(c *clusterv3.Cluster, b *check.Backend, endpoints []mesh.Endpoint) {
+	isName := func(e mesh.Endpoint) bool {
+		_, err := netip.ParseAddr(e.Address)
+		return err != nil
+	}
+	switch {
+	case len(endpoints) == 0:
+		setType(c, clusterv3.Cluster_ORIGINAL_DST)
+		return
+	case slices.ContainsFunc(endpoints, isName):
+		setType(c, clusterv3.Cluster_STRICT_DNS)
+		c.DnsLookupFamily = clusterv3.Cluster_V4_PREFERRED
+		c.RespectDnsTtl = true
+	default:
+		setType(c, clusterv3.Cluster_STATIC)
+	}
+	c.LoadAssignment = assignment(c.Name, b, endpoints)
 }
 
 func setType(c *clusterv3.Cluster, t clusterv3.Cluster_DiscoveryType) {
@@ -107,13 +158,6 @@ func setType(c *clusterv3.Cluster, t clusterv3.Cluster_DiscoveryType) {
 func useEDS(c *clusterv3.Cluster) {
 	setType(c, clusterv3.Cluster_EDS)
 	c.EdsClusterConfig = &clusterv3.Cluster_EdsClusterConfig{EdsConfig: adsSource()}
-}
-
-func (p *packer) useDNS(c *clusterv3.Cluster, b *check.Backend, hosts []mesh.Endpoint) {
-	setType(c, clusterv3.Cluster_STRICT_DNS)
-	c.DnsLookupFamily = clusterv3.Cluster_V4_PREFERRED
-	c.RespectDnsTtl = true
-	c.LoadAssignment = assignment(c.Name, b, hosts)
 }
 
 func assignment(cluster string, b *check.Backend, endpoints []mesh.Endpoint) *endpointv3.ClusterLoadAssignment {

@@ -40,8 +40,6 @@ func (p *packer) setLoadBalancing(c *clusterv3.Cluster, b *check.Backend) {
 			c.LbConfig = &clusterv3.Cluster_MaglevLbConfig_{
 				MaglevLbConfig: &clusterv3.Cluster_MaglevLbConfig{TableSize: wrapperspb.UInt64(lb.TableSize)}}
 		}
-	case "passthrough":
-		c.LbPolicy = clusterv3.Cluster_CLUSTER_PROVIDED
 	default:
 		p.fail(unknown("load balancing policy", lb.Policy))
 	}

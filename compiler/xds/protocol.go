@@ -1,6 +1,8 @@
 package xds
 
 import (
+	"strings"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -26,8 +28,26 @@ func httpOptions(b *check.Backend) *httpv3.HttpProtocolOptions {
 	out := upstreamHTTP(b.Port.Protocol, c.HTTP2, http2Options(c.MaxConcurrentStreams))
 	if out != nil {
 		out.CommonHttpProtocolOptions = common
+		out.UpstreamHttpProtocolOptions = nameOfRequest(b)
 	}
 	return out
+}
+
+// nameOfRequest makes the request's own host the server's name, sent and
+// verified, where a backend has several.
+func nameOfRequest(b *check.Backend) *corev3.UpstreamHttpProtocolOptions {
+	if !verifiesRequestHost(b) {
+		return nil
+	}
+	return &corev3.UpstreamHttpProtocolOptions{AutoSni: true, AutoSanValidation: true}
+}
+
+func verifiesRequestHost(b *check.Backend) bool {
+	c := b.Traffic.ClientTLS
+	s := b.Port.Service
+	return b.TLS == check.TLSSimple && s.External != nil && b.Port.Protocol.IsHTTP() &&
+		(c == nil || c.SNI == "" && len(c.SANs) == 0) &&
+		(len(s.Hosts) > 1 || strings.HasPrefix(s.Hosts[0], "*"))
 }
 
 // upstreamHTTP: gRPC and http2 ports speak HTTP/2. An http port speaks what its

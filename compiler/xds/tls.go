@@ -125,7 +125,7 @@ func (p *packer) simpleTLS(b *check.Backend) *tlsv3.UpstreamTlsContext {
 		c = &mesh.ClientTLS{}
 	}
 	name := c.SNI
-	if name == "" {
+	if name == "" && !verifiesRequestHost(b) {
 		name, _ = dnsName(b.Port.Service)
 	}
 	out := &tlsv3.UpstreamTlsContext{
@@ -135,7 +135,7 @@ func (p *packer) simpleTLS(b *check.Backend) *tlsv3.UpstreamTlsContext {
 				TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_2,
 				TlsMaximumProtocolVersion: tlsv3.TlsParameters_TLSv1_3,
 			},
-			ValidationContextType: &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: p.serverNames(c, name)},
+			ValidationContextType: &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: p.serverNames(c, name, verifiesRequestHost(b))},
 		},
 	}
 	if c.Cert != "" {
@@ -146,7 +146,7 @@ func (p *packer) simpleTLS(b *check.Backend) *tlsv3.UpstreamTlsContext {
 	return out
 }
 
-func (p *packer) serverNames(c *mesh.ClientTLS, name string) *tlsv3.CertificateValidationContext {
+func (p *packer) serverNames(c *mesh.ClientTLS, name string, byRequest bool) *tlsv3.CertificateValidationContext {
 	out := &tlsv3.CertificateValidationContext{}
 	if c.SkipCheck {
 		out.TrustChainVerification = tlsv3.CertificateValidationContext_ACCEPT_UNTRUSTED
@@ -161,7 +161,7 @@ func (p *packer) serverNames(c *mesh.ClientTLS, name string) *tlsv3.CertificateV
 	if len(names) == 0 && name != "" {
 		names = []string{name}
 	}
-	if len(names) == 0 {
+	if len(names) == 0 && !byRequest {
 		p.fail(fmt.Errorf("TLS to a server without a name to verify"))
 	}
 	for _, n := range names {
