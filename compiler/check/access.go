@@ -107,7 +107,7 @@ func (c *checker) checkAccessPolicy(p *mesh.AccessPolicy) {
 			})
 		}
 		for _, m := range accessRegexes(r) {
-			if problem := regexProblem(m.Value); problem != "" {
+			if problem := c.regexProblem(m.Value); problem != "" {
 				report(&c.diags, p.Origin, diag.Diagnostic{Code: RegexLimit, Severity: diag.Error, Span: m.Span, Message: problem})
 			}
 		}

@@ -86,6 +86,8 @@ func (c *checker) finish() (*Mesh, diag.List) {
 			sites: make(map[string]*made[Service], len(c.sites)),
 			nodes: make(map[string]*made[Workload], len(c.nodes)),
 			full:  make(map[string]*Workload, len(c.nodes)),
+
+			regexes: c.regexes,
 		},
 	}
 	for _, s := range c.sites {

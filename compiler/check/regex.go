@@ -21,23 +21,23 @@ const (
 func (c *checker) checkRegexes(at *location, rule *mesh.Rule) {
 	for i := range rule.Matches {
 		for _, m := range regexesOf(&rule.Matches[i]) {
-			at.checkRegex(m.Value, m.Span, rule.Span)
+			c.checkRegex(at, m.Value, m.Span, rule.Span)
 		}
 	}
 	if rule.Rewrite != nil && rule.Rewrite.Regex != "" {
-		at.checkRegex(rule.Rewrite.Regex, rule.Rewrite.Span, rule.Span)
+		c.checkRegex(at, rule.Rewrite.Regex, rule.Rewrite.Span, rule.Span)
 	}
 	if rule.CORS != nil {
 		for _, m := range rule.CORS.AllowOrigins {
 			if m.Kind == mesh.Regex {
-				at.checkRegex(m.Value, m.Span, rule.Span)
+				c.checkRegex(at, m.Value, m.Span, rule.Span)
 			}
 		}
 	}
 }
 
-func (at *location) checkRegex(expr string, span, otherwise source.Span) {
-	if problem := regexProblem(expr); problem != "" {
+func (c *checker) checkRegex(at *location, expr string, span, otherwise source.Span) {
+	if problem := c.regexProblem(expr); problem != "" {
 		if !span.IsValid() {
 			span = otherwise
 		}
@@ -65,6 +65,20 @@ func regexesOf(m *mesh.Match) []mesh.StringMatch {
 		}
 	}
 	return out
+}
+
+// regexProblem asks once for each expression of this run and the last: compiling
+// them is most of the cost of a policy that is otherwise unchanged.
+func (c *checker) regexProblem(expr string) string {
+	problem, known := c.regexes[expr]
+	if known {
+		return problem
+	}
+	if problem, known = c.prev.regexes[expr]; !known {
+		problem = regexProblem(expr)
+	}
+	c.regexes[expr] = problem
+	return problem
 }
 
 // regexProblem says why Envoy may refuse an expression, "" where it will not.

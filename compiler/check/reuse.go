@@ -17,7 +17,9 @@ type state struct {
 	sites  map[string]*made[Service]
 	nodes  map[string]*made[Workload]
 	full   map[string]*Workload
-	dumps  *dumps
+	// regexes are known problems of expressions, whatever the rest.
+	regexes map[string]string
+	dumps   *dumps
 }
 
 // made is a result with what it was made from.
@@ -29,10 +31,12 @@ type made[T any] struct {
 
 // reuseFrom accepts an earlier mesh whose mesh-wide inputs were the same.
 func (c *checker) reuseFrom(previous *Mesh) {
+	c.prev = &state{}
 	if previous == nil || previous.state == nil {
 		return
 	}
 	p := previous.state
+	c.prev.regexes = p.regexes
 	if p.set.equal(&c.set) && p.assume == c.opt.AssumeExternal && slices.Equal(p.grants, c.in.Grants) {
 		c.prev = p
 	}
@@ -54,9 +58,6 @@ func (c *checker) plan() {
 		n.inputs = n.tuple()
 		c.diags = append(c.diags, n.diags...)
 		n.diags = nil
-	}
-	if c.prev == nil {
-		c.prev = &state{}
 	}
 	c.spread(c.changed())
 }

@@ -25,7 +25,7 @@ type Options struct {
 // never nil; with errors in the list it is what would be in force without the
 // faulty parts, good enough to analyze and never to be released.
 func Run(fragments []*mesh.Fragment, opt Options) (*Mesh, diag.List) {
-	c := &checker{opt: opt, in: collect(fragments)}
+	c := &checker{opt: opt, in: collect(fragments), regexes: map[string]string{}}
 	c.settle()
 	c.reuseFrom(opt.Previous)
 	c.workloads()
@@ -55,7 +55,8 @@ type checker struct {
 	// offMesh are routes that no sidecar takes.
 	offMesh []*mesh.Route
 
-	prev *state
+	regexes map[string]string // what is wrong with each, "" where nothing
+	prev    *state            // never nil
 }
 
 // report appends a finding about a document.

@@ -151,8 +151,20 @@ func (s *site) checkTarget(p *mesh.ServicePort) {
 			Code: PortMismatch, Severity: diag.Error, Span: p.Span,
 			Message: fmt.Sprintf("port %d targets the container port %q, which workload %s does not have", p.Number, p.TargetName, n.key),
 			Related: []diag.Related{{Span: n.doc.Span, Message: "the workload"}},
+			Fix:     suggest(p.TargetName, n.portNames()),
 		})
 	}
+}
+
+func (n *node) portNames() []string {
+	var names []string
+	for _, p := range n.doc.Ports {
+		if p.Name != "" {
+			names = append(names, p.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // addNative makes services of MeshWorkloads that name one which Kubernetes does
