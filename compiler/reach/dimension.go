@@ -171,10 +171,11 @@ func (d *dimension) value(r stringRange) (value string, found, dead bool) {
 		return "", false, true
 	}
 	base := strings.TrimSuffix(r.lo, "\x00")
-	candidates := []string{r.lo, least}
+	candidates := []string{r.lo}
 	for _, tail := range tails {
 		candidates = append(candidates, base+tail)
 	}
+	candidates = append(candidates, least)
 	for _, c := range candidates {
 		if r.contains(c) && d.valid(c) {
 			return c, true, false
@@ -185,7 +186,7 @@ func (d *dimension) value(r stringRange) (value string, found, dead bool) {
 }
 
 // tails make natural values of the beginning of a range.
-var tails = []string{"x", "/x", "a", "1", "-", "-x", "z", "A", "0", "~", "!", ".x", "_", "/"}
+var tails = []string{"x", "/x", "a", "1", "-x", "-", "z", "A", "0", "~", "!", ".x", "_", "/"}
 
 func (r stringRange) contains(s string) bool { return s >= r.lo && (r.hi == "" || s < r.hi) }
 
