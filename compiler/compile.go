@@ -172,7 +172,6 @@ func (r *run) check() {
 	r.add(diags)
 }
 
-
 // analyze looks for what is unsafe in a mesh that is well formed. Waivers accept
 // its findings, and warnings; what check refuses has no meaning to accept.
 func (r *run) analyze() {
