@@ -243,3 +243,31 @@ spec:
 		}
 	}
 }
+
+func TestHTTP2Upstream(t *testing.T) {
+	t.Parallel()
+	for protocol, want := range map[string]string{"http": "HTTP/1.1", "http2": "HTTP/2.0", "grpc": "HTTP/2.0"} {
+		c := runCallerOf(t, strings.ReplaceAll(shop, "protocol: http", "protocol: "+protocol)+"  rules: [{name: all}]\n", nil)
+		c.want(t, envoytest.Request{Path: "/"}, "v1 /")
+		if got := c.v1.Received(); len(got) != 1 || got[0].Proto != want {
+			t.Errorf("a port of protocol %s received %v, want one request over %s", protocol, got, want)
+		}
+	}
+}
+
+// What a native mesh refuses before any rule is asked.
+func TestAmbiguousRequestsAreRefused(t *testing.T) {
+	t.Parallel()
+	c := runCaller(t, `
+unmatched: not-found
+rules:
+- {name: admin, match: [{path: {exact: /a/b}}]}
+`)
+	for path, want := range map[string]string{
+		"/a/b": "v1 /a/b", "/a//b": "v1 /a/b", "/a/c/../b": "v1 /a/b", "/a/./b": "v1 /a/b",
+		"/a%2Fb": "400", "/a%5cb": "400",
+	} {
+		c.want(t, envoytest.Request{Path: path}, want)
+	}
+	c.want(t, envoytest.Request{Path: "/a/b", Headers: http.Header{"X_Team": {"blue"}}}, "400")
+}

@@ -144,6 +144,7 @@ func useSigned(c *clusterv3.Cluster, b *check.Backend, endpoints []mesh.Endpoint
 	case slices.ContainsFunc(endpoints, isName):
 		setType(c, clusterv3.Cluster_STRICT_DNS)
 		c.DnsLookupFamily = clusterv3.Cluster_V4_PREFERRED
+		//lint:ignore SA1019 its successor is a cluster extension, which agents do not take
 		c.RespectDnsTtl = true
 	default:
 		setType(c, clusterv3.Cluster_STATIC)

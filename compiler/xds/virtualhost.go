@@ -3,10 +3,12 @@ package xds
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/mesh-compile/mesh-compile/compiler/check"
@@ -20,6 +22,7 @@ const (
 	maxDirectResponseBytes                    = 64 << 10
 	connectUpgrade                            = "CONNECT"
 	websocketUpgrade                          = "websocket"
+	tcpIdle                                   = time.Hour // Envoy's own for TCP, and not that of requests
 	unknownHostStatus        uint32           = 502
 	blackHoleVirtualHostName                  = "unknown"
 )
@@ -69,8 +72,8 @@ func asksCaller(p *check.Port) bool {
 	return false
 }
 
-// virtualHostRoutes returns the encoded routes of a port as they stand in a
-// VirtualHost: everything but its name and domains.
+// portRoutes returns the encoded routes of a port as they stand in a VirtualHost:
+// everything but its name and domains.
 func (g *Generator) portRoutes(p *check.Port, client *check.Workload) ([]byte, error) {
 	key := routesKey{port: p, class: clientClass(p, client)}
 	return g.routes.get(key, func() ([]byte, error) {
@@ -109,6 +112,7 @@ func (p *packer) connectRoute(port *check.Port, rule *check.Rule) *routev3.Route
 	plain := *rule // what speaks of requests does not exist here
 	plain.Retry, plain.Timeout = nil, 0
 	action := p.forward(port, &plain, nil)
+	action.IdleTimeout = durationpb.New(tcpIdle)
 	action.UpgradeConfigs = []*routev3.RouteAction_UpgradeConfig{{
 		UpgradeType:   connectUpgrade,
 		ConnectConfig: &routev3.RouteAction_UpgradeConfig_ConnectConfig{},
@@ -147,7 +151,9 @@ func passthroughRoute() *routev3.Route {
 		Name:  "passthrough",
 		Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
-			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: passthroughCluster}}},
+			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: passthroughCluster},
+			Timeout:          durationpb.New(0), // nobody wrote one
+		}},
 	}
 }
 
