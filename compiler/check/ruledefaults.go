@@ -54,6 +54,7 @@ func retry(written *mesh.Retry, dialect mesh.Dialect, hashed bool) *mesh.Retry {
 		if len(out.Conditions) == 0 && len(out.Statuses) == 0 {
 			out.Conditions = istioConditions
 		}
+		out.AvoidPreviousHosts = out.AvoidPreviousHosts && !hashed
 		return &out
 	}
 	if out.Methods == nil {
