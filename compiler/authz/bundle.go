@@ -1,12 +1,83 @@
 package authz
 
 import (
-	"errors"
+	"bytes"
+	"fmt"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/bundle"
 
 	"github.com/mesh-compile/mesh-compile/compiler/check"
+	"github.com/mesh-compile/mesh-compile/compiler/mesh"
+	"github.com/mesh-compile/mesh-compile/policies"
 )
 
-// Bundle returns the OPA bundle of a workload.
-func Bundle(_ *check.Mesh, _ *check.Workload) ([]byte, error) {
-	return nil, errors.New("not built yet")
+// root is what a bundle owns, below data: user policies live elsewhere.
+const root = "mesh_compile"
+
+// Bundle returns the OPA bundle of a workload, unsigned: the library of package
+// policies and the workload's rules. data.mesh_compile.authz.decision is
+// {"allow": boolean, "rule": id}, the rule being "" where a default decided, and
+// data.mesh_compile.authz.allow its boolean, both for the input document of the
+// opa-envoy-plugin. Equal rules are equal bytes.
+func Bundle(m *check.Mesh, w *check.Workload) ([]byte, error) {
+	return build(m.Settings(), w, maxStatic)
+}
+
+func build(s *check.Settings, w *check.Workload, limit int) ([]byte, error) {
+	g, t := &rego{settings: s}, newTable(w, limit)
+	for _, in := range w.Inbound {
+		g.inbound(in, t)
+	}
+	if t.used {
+		g.looked(allowedSet)
+		g.looked(deniedSet)
+	}
+	rules, err := g.module()
+	if err != nil {
+		return nil, err
+	}
+	return write(rules, t)
+}
+
+// inbound writes what decides at a port, as ForInbound does.
+func (g *rego) inbound(in *check.Inbound, t *table) {
+	g.port, g.requests = in.Port, in.Protocol.IsHTTP()
+	g.list(deniedSet, mesh.Deny, in.Access.Deny, t)
+	if in.Access.DefaultAllow {
+		g.open(in.Port)
+		return
+	}
+	g.list(allowedSet, mesh.Allow, in.Access.Allow, t)
+	if len(in.Access.Custom) > 0 {
+		g.fail("custom rule %q needs an authorizer", in.Access.Custom[0].ID)
+	}
+}
+
+func (g *rego) list(set string, action mesh.AccessAction, rules []*mesh.AccessRule, t *table) {
+	for _, r := range rules {
+		if t.used && t.takes(r) {
+			t.add(g.settings, action, g.port, r)
+			continue
+		}
+		g.rule(set, r)
+	}
+}
+
+func write(rules []byte, t *table) ([]byte, error) {
+	b := bundle.Bundle{Data: t.data()}
+	b.Manifest.Roots = &[]string{root}
+	b.Manifest.SetRegoVersion(ast.RegoV1)
+	library, err := policies.Library()
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range append(library, policies.Module{Path: "/mesh_compile/rules.rego", Source: rules}) {
+		b.Modules = append(b.Modules, bundle.ModuleFile{URL: m.Path, Path: m.Path, Raw: m.Source})
+	}
+	var out bytes.Buffer
+	if err := bundle.NewWriter(&out).DisableFormat(true).Write(b); err != nil {
+		return nil, fmt.Errorf("writing the bundle: %w", err)
+	}
+	return out.Bytes(), nil
 }

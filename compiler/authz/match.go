@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"fmt"
 	"net/netip"
 	"regexp"
 	"strings"
@@ -101,19 +102,27 @@ func (b *builder) namespace(m mesh.StringMatch) *rbacv3.Principal {
 }
 
 func (b *builder) cidr(block string) *corev3.CidrRange {
-	prefix, err := netip.ParsePrefix(block)
+	prefix, err := parseBlock(block)
 	if err != nil {
-		addr, addrErr := netip.ParseAddr(block)
-		if addrErr != nil {
-			b.fail("IP block %q: %w", block, err)
-			return &corev3.CidrRange{}
-		}
-		prefix = netip.PrefixFrom(addr, addr.BitLen())
+		b.fail("%w", err)
+		return &corev3.CidrRange{}
 	}
 	return &corev3.CidrRange{
-		AddressPrefix: prefix.Masked().Addr().String(),
+		AddressPrefix: prefix.Addr().String(),
 		PrefixLen:     wrapperspb.UInt32(uint32(prefix.Bits())),
 	}
+}
+
+// parseBlock reads a CIDR, or one address.
+func parseBlock(block string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(block); err == nil {
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(block)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("IP block %q: %w", block, err)
+	}
+	return prefix.Masked(), nil
 }
 
 func (b *builder) directIP(block string) *rbacv3.Principal {
@@ -147,9 +156,15 @@ func path(m mesh.StringMatch) *rbacv3.Permission {
 // unless one is written (CVE-2021-39155, ISTIO-SECURITY-2021-008).
 func host(m mesh.StringMatch) *rbacv3.Permission {
 	m.IgnoreCase = true
-	if strings.Contains(m.Value, ":") || m.Kind == mesh.Prefix || m.Kind == mesh.Present {
+	if exactAuthority(m) {
 		return header(mesh.HeaderMatch{Name: ":authority", StringMatch: m})
 	}
 	withPort := "(?:" + envoymatch.Pattern(m) + ")(?::[0-9]+)?"
 	return header(mesh.HeaderMatch{Name: ":authority", StringMatch: mesh.StringMatch{Kind: mesh.Regex, Value: withPort}})
+}
+
+// exactAuthority reports whether a host is compared with the authority as it
+// is: where it names a port, or where what follows it makes no difference.
+func exactAuthority(m mesh.StringMatch) bool {
+	return strings.Contains(m.Value, ":") || m.Kind == mesh.Prefix || m.Kind == mesh.Present
 }

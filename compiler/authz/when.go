@@ -21,6 +21,12 @@ const (
 	keySNI         = "connection.sni"
 )
 
+// headerOf returns the header that a key is about.
+func headerOf(key string) (string, bool) {
+	name, ok := strings.CutPrefix(key, headerPrefix)
+	return strings.ToLower(strings.TrimSuffix(name, "]")), ok
+}
+
 // conditions returns what `when` says of the caller.
 func (b *builder) conditions(when []mesh.Condition) []*rbacv3.Principal {
 	var all []*rbacv3.Principal
@@ -61,8 +67,7 @@ func (b *builder) permissionConditions(when []mesh.Condition) []*rbacv3.Permissi
 }
 
 func (b *builder) requestKey(key string) func(mesh.StringMatch) *rbacv3.Permission {
-	if name, ok := strings.CutPrefix(key, headerPrefix); ok {
-		name = strings.ToLower(strings.TrimSuffix(name, "]"))
+	if name, ok := headerOf(key); ok {
 		return func(m mesh.StringMatch) *rbacv3.Permission {
 			return header(mesh.HeaderMatch{Name: name, StringMatch: m})
 		}
