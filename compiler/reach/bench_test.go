@@ -54,3 +54,14 @@ func BenchmarkFirst(b *testing.B) {
 		table.First(sample)
 	}
 }
+
+func BenchmarkSmallTables(b *testing.B) {
+	rules := laminar(10)
+	b.ReportAllocs()
+	for b.Loop() {
+		table := NewTable(strict, Rules{Rules: rules})
+		for k := range rules {
+			table.Reachable(k)
+		}
+	}
+}

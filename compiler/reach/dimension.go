@@ -170,16 +170,18 @@ func (d *dimension) value(r stringRange) (value string, found, dead bool) {
 	if ok && !r.contains(least) || d.outside(r) {
 		return "", false, true
 	}
-	base := strings.TrimSuffix(r.lo, "\x00")
-	candidates := []string{r.lo}
-	for _, tail := range tails {
-		candidates = append(candidates, base+tail)
+	fits := func(v string) bool { return r.contains(v) && d.valid(v) }
+	if fits(r.lo) {
+		return r.lo, true, false
 	}
-	candidates = append(candidates, least)
-	for _, c := range candidates {
-		if r.contains(c) && d.valid(c) {
-			return c, true, false
+	base := strings.TrimSuffix(r.lo, "\x00")
+	for _, tail := range tails {
+		if v := base + tail; fits(v) {
+			return v, true, false
 		}
+	}
+	if ok && fits(least) {
+		return least, true, false
 	}
 	only := r.hi == r.lo+"\x00"
 	return "", false, only || d.key.kind == dimPath && d.settings.neverNormal(commonPrefix(r))

@@ -199,8 +199,19 @@ func (n *normalization) isNormal(path string) bool {
 	if strings.ContainsAny(path, "?#") || n.rejectEscapedSlashes && hasEscapedSlash(path) {
 		return false
 	}
+	if n.mergeSlashes && strings.Contains(path, "//") {
+		return false
+	}
+	if strings.HasPrefix(path, "/") && !strings.Contains(path, "/.") && !strings.ContainsFunc(path, rewritten) {
+		return true
+	}
 	canonical, ok := canonicalPath(path)
-	return ok && canonical == path && !(n.mergeSlashes && strings.Contains(path, "//"))
+	return ok && canonical == path
+}
+
+// rewritten are the characters that canonicalPath may change.
+func rewritten(c rune) bool {
+	return c >= 0x7f || c == '%' || c == '\\' || mustEscape(byte(c))
 }
 
 // neverNormal reports whether no path that starts with prefix stays as it is.
