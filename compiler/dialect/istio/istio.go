@@ -1,15 +1,97 @@
 // Package istio translates documents of Istio's API groups into the mesh model.
 //
-// In: one document. Out: its fragment of the mesh, and diagnostics.
+// In: one VirtualService, DestinationRule, AuthorizationPolicy or
+// PeerAuthentication. Out: its fragment of the mesh with the meaning that
+// Istio's documentation gives it, and a diagnostic with its place for every
+// field or value that Istio would refuse, would ignore in silence, or that we do
+// not implement. It never looks at a second document: names are resolved and
+// defaults filled by package check.
+//
+// The shape (names, types, unions) is judged by the protobuf descriptors of
+// istio.io/api; table fields says of every field whether it is read.
 package istio
 
 import (
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	networking "istio.io/api/networking/v1alpha3"
+	security "istio.io/api/security/v1beta1"
+
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/dialect/translate"
 	"github.com/mesh-compile/mesh-compile/compiler/load"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
+	"github.com/mesh-compile/mesh-compile/compiler/source"
+)
+
+// kind is how documents of one kind are read.
+type kind struct {
+	versions []string
+	spec     proto.Message
+	read     func(t *translator, spec *load.Node)
+}
+
+var (
+	networkingVersions = []string{"networking.istio.io/v1alpha3", "networking.istio.io/v1beta1", "networking.istio.io/v1"}
+	securityVersions   = []string{"security.istio.io/v1beta1", "security.istio.io/v1"}
+
+	kinds = map[string]kind{
+		"VirtualService":      {networkingVersions, &networking.VirtualService{}, (*translator).virtualService},
+		"DestinationRule":     {networkingVersions, &networking.DestinationRule{}, (*translator).destinationRule},
+		"AuthorizationPolicy": {securityVersions, &security.AuthorizationPolicy{}, (*translator).authorizationPolicy},
+		"PeerAuthentication":  {securityVersions, &security.PeerAuthentication{}, (*translator).peerAuthentication},
+	}
 )
 
 // Translators returns the translators by "apiVersion kind".
 func Translators() map[string]func(*load.Document) (*mesh.Fragment, diag.List) {
-	return map[string]func(*load.Document) (*mesh.Fragment, diag.List){}
+	table := map[string]func(*load.Document) (*mesh.Fragment, diag.List){}
+	for name, k := range kinds {
+		for _, version := range k.versions {
+			table[version+" "+name] = document(k.spec.ProtoReflect().Descriptor(), k.read)
+		}
+	}
+	return table
+}
+
+// translator is the translation of one document.
+type translator struct {
+	translate.Report
+	mesh.Origin
+	out mesh.Fragment
+}
+
+// document makes a translator of a kind.
+func document(spec protoreflect.MessageDescriptor, read func(*translator, *load.Node)) func(*load.Document) (*mesh.Fragment, diag.List) {
+	return func(doc *load.Document) (*mesh.Fragment, diag.List) {
+		s := shape{translate.Report{Doc: doc}}
+		s.document(spec)
+		t := &translator{Report: translate.Report{Doc: doc}}
+		t.Origin = t.Report.Origin(mesh.Istio)
+		n := doc.Root.Get("spec")
+		if n == nil { // an absent spec is an empty one, which for access means something
+			n = &load.Node{Kind: load.Map, Span: t.Origin.Span}
+		}
+		read(t, n)
+		return &t.out, append(s.Diags, elsewhere(t.Diags, s.Diags)...)
+	}
+}
+
+// elsewhere drops findings at places where the shape is already wrong: the first
+// mistake is to be mended first.
+func elsewhere(found, shape diag.List) diag.List {
+	if len(shape) == 0 {
+		return found
+	}
+	faulty := make(map[source.Span]bool, len(shape))
+	for i := range shape {
+		faulty[shape[i].Span] = true
+	}
+	var kept diag.List
+	for _, d := range found {
+		if !faulty[d.Span] {
+			kept = append(kept, d)
+		}
+	}
+	return kept
 }

@@ -1,0 +1,129 @@
+package istio
+
+import (
+	"time"
+
+	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/load"
+	"github.com/mesh-compile/mesh-compile/compiler/mesh"
+)
+
+// connections reads what connectionPool says of connections.
+func (t *translator) connections(pool *load.Node) *mesh.Connections {
+	if pool == nil {
+		return nil
+	}
+	tcp, http := pool.Get("tcp"), pool.Get("http")
+	if tcp == nil && http == nil {
+		t.wrong(pool.Span, "connectionPool has neither tcp nor http")
+	}
+	c := &mesh.Connections{
+		ConnectTimeout:        t.duration(tcp, "connectTimeout", time.Millisecond),
+		MaxConnectionDuration: t.duration(tcp, "maxConnectionDuration", time.Millisecond),
+		IdleTimeout:           t.idleTimeout(tcp, http),
+		KeepAlive:             t.keepAlive(tcp.Get("tcpKeepalive")),
+		MaxRequests:           zero(t.count(http, "maxRequestsPerConnection")),
+		MaxConcurrentStreams:  zero(t.count(http, "maxConcurrentStreams")),
+		HTTP2:                 t.http2(http),
+		Span:                  pool.Span,
+	}
+	if bare := *c; bare == (mesh.Connections{Span: c.Span}) {
+		return nil // only thresholds are written
+	}
+	return c
+}
+
+// idleTimeout: Istio takes that of http for HTTP and that of tcp otherwise; the
+// model has one.
+func (t *translator) idleTimeout(tcp, http *load.Node) *time.Duration {
+	d := t.duration(tcp, "idleTimeout", 0)
+	h := t.duration(http, "idleTimeout", time.Millisecond)
+	if h == nil {
+		return d
+	}
+	if d != nil && *d != *h {
+		u := t.unsupported(t.at(http, "idleTimeout"), "an idleTimeout of http (%s) other than that of tcp (%s) is not supported", h, d)
+		u.Related = []diag.Related{{Span: t.at(tcp, "idleTimeout"), Message: "that of tcp"}}
+	}
+	return h
+}
+
+func (t *translator) keepAlive(n *load.Node) *mesh.KeepAlive {
+	if n == nil {
+		return nil
+	}
+	return &mesh.KeepAlive{
+		Probes:   zero(t.count(n, "probes")),
+		Time:     zero(t.seconds(n, "time", time.Second)),
+		Interval: zero(t.seconds(n, "interval", time.Second)),
+	}
+}
+
+func (t *translator) http2(n *load.Node) string {
+	upgrade := text(n, "h2UpgradePolicy")
+	if isTrue(n, "useClientProtocol") {
+		if upgrade == "UPGRADE" {
+			t.wrong(t.at(n, "useClientProtocol"), "useClientProtocol has no meaning with h2UpgradePolicy UPGRADE")
+		}
+		return "as-client"
+	}
+	switch upgrade {
+	case "UPGRADE":
+		return "upgrade"
+	case "DO_NOT_UPGRADE":
+		return "never"
+	}
+	return ""
+}
+
+// circuitBreaker reads the thresholds. Istio cannot tell 0 from absence.
+func (t *translator) circuitBreaker(pool *load.Node) *mesh.CircuitBreaker {
+	tcp, http := pool.Get("tcp"), pool.Get("http")
+	b := mesh.CircuitBreaker{
+		MaxConnections:     t.positive(tcp, "maxConnections"),
+		MaxPendingRequests: t.positive(http, "http1MaxPendingRequests"),
+		MaxRequests:        t.positive(http, "http2MaxRequests"),
+		MaxRetries:         t.positive(http, "maxRetries"),
+	}
+	if b == (mesh.CircuitBreaker{}) {
+		return nil
+	}
+	b.Span = pool.Span
+	return &b
+}
+
+func (t *translator) outlierDetection(n *load.Node) *mesh.OutlierDetection {
+	if n == nil {
+		return nil
+	}
+	o := &mesh.OutlierDetection{
+		Consecutive5xx:           t.count(n, "consecutive5xxErrors"),
+		ConsecutiveGatewayErrors: t.count(n, "consecutiveGatewayErrors"),
+		ConsecutiveLocalErrors:   t.count(n, "consecutiveLocalOriginFailures"),
+		SplitLocalErrors:         isTrue(n, "splitExternalLocalOriginErrors"),
+		Interval:                 t.duration(n, "interval", time.Millisecond),
+		BaseEjectionTime:         t.duration(n, "baseEjectionTime", time.Millisecond),
+		MaxEjectionPercent:       t.wholePercent(n, "maxEjectionPercent"),
+		MinHealthPercent:         t.wholePercent(n, "minHealthPercent"),
+		Span:                     n.Span,
+	}
+	// consecutiveErrors counted 502, 503 and 504.
+	if old := t.positive(n, "consecutiveErrors"); old != nil && o.ConsecutiveGatewayErrors == nil && o.Consecutive5xx == nil {
+		o.ConsecutiveGatewayErrors = old
+	}
+	if !o.SplitLocalErrors && zero(o.ConsecutiveLocalErrors) > 0 {
+		d := t.wrong(t.at(n, "consecutiveLocalOriginFailures"), "consecutiveLocalOriginFailures has no meaning without splitExternalLocalOriginErrors")
+		fix(d, "write splitExternalLocalOriginErrors: true")
+	}
+	return o
+}
+
+// wholePercent reads an integer from 1 to 100; 0 is absence.
+func (t *translator) wholePercent(n *load.Node, key string) *uint32 {
+	p := t.positive(n, key)
+	if p != nil && *p > 100 {
+		t.wrong(t.at(n, key), "%s is %d: want 0 to 100", key, *p)
+		return nil
+	}
+	return p
+}

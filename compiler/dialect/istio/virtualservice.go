@@ -1,0 +1,199 @@
+package istio
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/dialect/translate"
+	"github.com/mesh-compile/mesh-compile/compiler/load"
+	"github.com/mesh-compile/mesh-compile/compiler/mesh"
+	"github.com/mesh-compile/mesh-compile/compiler/source"
+)
+
+// meshGateway is Istio's name for all sidecars.
+const meshGateway = "mesh"
+
+func (t *translator) virtualService(spec *load.Node) {
+	route := &mesh.Route{Origin: t.Origin, ExportTo: t.exportTo(spec)}
+	t.routeGateways(spec, route)
+	t.hosts(spec, route)
+	// Istio answers 404 where no rule matches; a document without http rules says
+	// nothing about requests.
+	route.ServiceWhenUnmatched = len(items(spec, "http")) == 0
+	if route.ServiceWhenUnmatched && spec.Get("tls") == nil && spec.Get("tcp") == nil {
+		t.wrong(t.at(spec, "http"), "the VirtualService has no http rules")
+	}
+	names := map[string]int{}
+	for i, n := range items(spec, "http") {
+		route.Rules = append(route.Rules, t.rules(n, ruleName(n, i, names), route)...)
+	}
+	t.out.Routes = []*mesh.Route{route}
+}
+
+// hosts reads what the route is about. A short name is looked up in the
+// document's namespace.
+func (t *translator) hosts(spec *load.Node, route *mesh.Route) {
+	if len(items(spec, "hosts")) == 0 {
+		d := t.wrong(t.at(spec, "hosts"), "the VirtualService has no hosts")
+		fix(d, "write hosts: [the-service]; a delegate or a patch of another VirtualService is not supported")
+		return
+	}
+	seen := map[string]source.Span{}
+	for _, n := range texts(spec, "hosts") {
+		host := strings.ToLower(n.Text)
+		t.unique(seen, host, n.Span, "host")
+		if host == "*" && !route.OffMesh {
+			d := t.wrong(n.Span, "host * is not allowed for sidecars: it would take the requests to every service")
+			fix(d, "name the services, or bind the route to a gateway only")
+			continue
+		}
+		if t.hostName(n) {
+			route.Targets = append(route.Targets, mesh.RouteTarget{Ref: t.ref(n)})
+		}
+	}
+}
+
+// ref names a service by its host.
+func (t *translator) ref(n *load.Node) mesh.Ref {
+	return mesh.Ref{Host: strings.ToLower(n.Text), Namespace: t.Namespace, Span: n.Span}
+}
+
+// hostName checks a DNS name, which may begin with a wildcard, or an IP address.
+func (t *translator) hostName(n *load.Node) bool {
+	name := strings.ToLower(n.Text)
+	if _, err := netip.ParseAddr(name); err == nil || name == "*" {
+		return true
+	}
+	name = strings.TrimSuffix(strings.TrimPrefix(name, "*."), ".")
+	for label := range strings.SplitSeq(name, ".") {
+		// Istio takes underscores, which internal DNS has.
+		if !isLabel(strings.ReplaceAll(label, "_", "x")) {
+			d := t.wrong(n.Span, "host %q is no DNS name", n.Text)
+			if strings.ContainsAny(n.Text, ":/") {
+				fix(d, "write the name alone, without scheme, port or path")
+			}
+			return false
+		}
+	}
+	return len(name) <= 253
+}
+
+// exportTo reads the namespaces that see the document; nil is all.
+func (t *translator) exportTo(spec *load.Node) []string {
+	var out []string
+	seen := map[string]source.Span{}
+	list := texts(spec, "exportTo")
+	for _, n := range list {
+		namespace := n.Text
+		if namespace == "." {
+			namespace = t.Namespace
+		}
+		t.unique(seen, namespace, n.Span, "namespace")
+		switch {
+		case n.Text == "*" && len(list) > 1:
+			t.wrong(n.Span, "exportTo * is every namespace: remove it or the others")
+		case n.Text != "." && n.Text != "*" && !isLabel(n.Text):
+			t.wrong(n.Span, "exportTo %q: want a namespace, . for this one or * for all", n.Text)
+		}
+		out = append(out, n.Text)
+	}
+	return out
+}
+
+// routeGateways decides whether sidecars take the route.
+func (t *translator) routeGateways(spec *load.Node, route *mesh.Route) {
+	list := texts(spec, "gateways")
+	for _, n := range list {
+		if n.Text != meshGateway {
+			route.Gateways = append(route.Gateways, t.gatewayName(n))
+		}
+	}
+	onMesh := len(list) == 0 || slices.ContainsFunc(list, func(n *load.Node) bool { return n.Text == meshGateway })
+	route.OffMesh = !onMesh
+	switch {
+	case len(route.Gateways) == 0:
+	case onMesh:
+		t.Add(translate.CodeUnsupported, diag.Warning, t.at(spec, "gateways"), "gateways are not supported yet: only sidecars take the route, not %s", strings.Join(route.Gateways, ", "))
+	default:
+		d := t.unsupported(t.at(spec, "gateways"), "gateways are not supported yet: nobody would take this route, which is for %s only", strings.Join(route.Gateways, ", "))
+		fix(d, "add the gateway mesh if sidecars should take it too")
+	}
+}
+
+// gatewayName qualifies "name", "namespace/name" and the old form
+// "name.namespace.svc.cluster.local".
+func (t *translator) gatewayName(n *load.Node) string {
+	namespace, name, found := strings.Cut(n.Text, "/")
+	if !found {
+		namespace, name = t.Namespace, n.Text
+		if first, rest, dotted := strings.Cut(n.Text, "."); dotted {
+			name = first
+			namespace, _, _ = strings.Cut(rest, ".")
+		}
+	}
+	if namespace == "." {
+		namespace = t.Namespace
+	}
+	if !isLabel(namespace) || !isLabel(name) {
+		t.wrong(n.Span, "gateway %q: want name or namespace/name", n.Text)
+	}
+	return namespace + "/" + name
+}
+
+// ruleName is the name of a rule in ids: its own, else its number. Istio lets
+// two rules share a name, ids may not.
+func ruleName(n *load.Node, i int, names map[string]int) string {
+	name := text(n, "name")
+	if name == "" {
+		return "#" + strconv.Itoa(i+1)
+	}
+	names[name]++
+	if again := names[name]; again > 1 {
+		name += "#" + strconv.Itoa(again)
+	}
+	return name
+}
+
+// rules reads one http rule. Istio names the routes of a rule by the names of
+// its matches too, so that a rule with named matches is one rule for each.
+func (t *translator) rules(n *load.Node, name string, route *mesh.Route) []*mesh.Rule {
+	r := &mesh.Rule{ID: t.ID() + "/" + name, Name: name, Span: n.Span}
+	if n.Get("name") != nil {
+		r.Span = t.at(n, "name")
+	}
+	t.actions(n, r)
+	t.forwarding(n, r)
+	list := items(n, "match")
+	if len(list) == 0 {
+		return []*mesh.Rule{r}
+	}
+	var out []*mesh.Rule
+	named := slices.ContainsFunc(list, func(m *load.Node) bool { return text(m, "name") != "" })
+	for i, m := range list {
+		match, concerns := t.match(m, route)
+		switch {
+		case !concerns: // never leave a rule without matches: it would take everything
+		case named || len(out) == 0:
+			one := *r
+			if named {
+				one.Name += "." + matchName(m, i)
+				one.ID = t.ID() + "/" + one.Name
+			}
+			one.Matches = []mesh.Match{match}
+			out = append(out, &one)
+		default:
+			out[0].Matches = append(out[0].Matches, match)
+		}
+	}
+	return out
+}
+
+func matchName(m *load.Node, i int) string {
+	if name := text(m, "name"); name != "" {
+		return name
+	}
+	return "#" + strconv.Itoa(i+1)
+}
