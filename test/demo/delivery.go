@@ -9,13 +9,18 @@ import (
 
 // controllerState is what the demo reads of the controller's status document.
 type controllerState struct {
-	Sequence    uint64 `json:"sequence"`
-	Commit      string `json:"commit"`
-	Diagnostics string `json:"diagnostics"` // of the last commit that was refused
-	Fleet       []struct {
-		Workload string `json:"workload"`
+	Live struct {
 		Sequence uint64 `json:"sequence"`
-		State    string `json:"state"`
+	} `json:"live"`
+	Refused struct {
+		Diagnostics string `json:"diagnostics"`
+	} `json:"refused"`
+	Fleet struct {
+		Proxies []struct {
+			Workload string `json:"workload"`
+			Sequence uint64 `json:"sequence"`
+			State    string `json:"state"`
+		} `json:"proxies"`
 	} `json:"fleet"`
 }
 
@@ -26,13 +31,13 @@ func state() (controllerState, error) {
 
 // live reports whether every sidecar has acknowledged the release.
 func (c controllerState) live(sequence uint64) error {
-	if c.Sequence < sequence {
-		return fmt.Errorf("release %d is live, not %d", c.Sequence, sequence)
+	if c.Live.Sequence < sequence {
+		return fmt.Errorf("release %d is live, not %d", c.Live.Sequence, sequence)
 	}
-	if len(c.Fleet) < len(instances) {
-		return fmt.Errorf("%d of %d sidecars reported", len(c.Fleet), len(instances))
+	if n := len(c.Fleet.Proxies); n < len(instances) {
+		return fmt.Errorf("%d of %d sidecars reported", n, len(instances))
 	}
-	for _, p := range c.Fleet {
+	for _, p := range c.Fleet.Proxies {
 		if p.Sequence < sequence || p.State != "applied" {
 			return fmt.Errorf("%s has release %d (%s)", p.Workload, p.Sequence, p.State)
 		}
@@ -61,7 +66,7 @@ func (s *shop) shift(ctx context.Context) (string, error) {
 	if err := post(customer+"/call", order{Method: "GET", URL: "http://catalog:8080/items", Concurrency: 4, Until: true}, nil); err != nil {
 		return "", err
 	}
-	liveAfter, err := s.shiftLive(ctx, before.Sequence+1)
+	liveAfter, err := s.shiftLive(ctx, before.Live.Sequence+1)
 	var load tally
 	if stopErr := post(customer+"/stop", nil, &load); err == nil {
 		err = stopErr
@@ -117,14 +122,14 @@ func (s *shop) unsafe(ctx context.Context) (string, error) {
 		if st, err = state(); err != nil {
 			return err
 		}
-		return want(st.Diagnostics != "", "a refusal")
+		return want(st.Refused.Diagnostics != "", "a refusal")
 	})
 	if err != nil {
 		return "", err
 	}
-	first, _, _ := strings.Cut(st.Diagnostics, "\n")
-	return first, want(strings.Contains(st.Diagnostics, "order.yaml:") && strings.Contains(st.Diagnostics, "[routeshadow]") &&
-		strings.Contains(st.Diagnostics, "witness:") && st.Sequence == before.Sequence, "the finding with its place and witness, and release %d: %s", before.Sequence, st.Diagnostics)
+	first, _, _ := strings.Cut(st.Refused.Diagnostics, "\n")
+	return first, want(strings.Contains(st.Refused.Diagnostics, "order.yaml:") && strings.Contains(st.Refused.Diagnostics, "[routeshadow]") &&
+		strings.Contains(st.Refused.Diagnostics, "witness:") && st.Live.Sequence == before.Live.Sequence, "the finding with its place and witness, and release %d: %s", before.Live.Sequence, st.Refused.Diagnostics)
 }
 
 func (s *shop) oldServes() (string, error) {

@@ -123,7 +123,7 @@ func (s *shop) startInstance(i instance) error {
 	}
 	_, err := s.run(i.workload+"-agent", s.dir, "mesh-agent",
 		"--workload", "shop/"+i.workload, "--instance", i.workload+"-0",
-		"--controller", controllerAddress, "--root", filepath.Join(s.state(), "root.dsse.json"),
+		"--controller", controllerAddress, "--root", filepath.Join(s.state(), "keys", "root.dsse.json"),
 		"--token-file", filepath.Join(s.tokens(), "shop", i.workload), "--state-dir", filepath.Join(s.dir, i.workload),
 		"--envoy", s.envoy, "--bind-address", i.sidecar(), "--app-address", i.app(),
 		"--status-address", i.sidecar()+":15020")
