@@ -51,11 +51,7 @@ func onShop(files fs.FS) (*check.Mesh, diag.List) {
 		panic(err) // files of this test
 	}
 	all["shop.yaml"] = &fstest.MapFile{Data: background}
-	m, diags := compile(all)
-	if slices.ContainsFunc(diags, func(d diag.Diagnostic) bool { return d.Code == "unsupported" }) {
-		return nil, diags // a kind that no dialect translates yet
-	}
-	return m, diags
+	return compile(all)
 }
 
 func TestFixtures(t *testing.T) {
@@ -102,9 +98,6 @@ func example(t *testing.T, a *analyze.Analyzer, heading string) string {
 func ofExample(t *testing.T, a *analyze.Analyzer, text string) diag.List {
 	t.Helper()
 	m, diags := onShop(fstest.MapFS{"example.yaml": {Data: []byte(text)}})
-	if m == nil {
-		t.Skip("not supported yet")
-	}
 	if diags.HasErrors() {
 		t.Fatalf("the example is wrong:\n%s", analyzetest.Text(diags))
 	}
