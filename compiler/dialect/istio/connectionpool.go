@@ -8,7 +8,9 @@ import (
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
 
-// connections reads what connectionPool says of connections.
+// connections reads what connectionPool says of connections. It is there, as are
+// the thresholds, wherever a pool is written: the pool of a subset stands instead
+// of the host's, also where it leaves a field out.
 func (t *translator) connections(pool *load.Node) *mesh.Connections {
 	if pool == nil {
 		return nil
@@ -17,7 +19,7 @@ func (t *translator) connections(pool *load.Node) *mesh.Connections {
 	if tcp == nil && http == nil {
 		t.wrong(pool.Span, "connectionPool has neither tcp nor http")
 	}
-	c := &mesh.Connections{
+	return &mesh.Connections{
 		ConnectTimeout:        t.duration(tcp, "connectTimeout", time.Millisecond),
 		MaxConnectionDuration: t.duration(tcp, "maxConnectionDuration", time.Millisecond),
 		IdleTimeout:           t.idleTimeout(tcp, http),
@@ -27,10 +29,6 @@ func (t *translator) connections(pool *load.Node) *mesh.Connections {
 		HTTP2:                 t.http2(http),
 		Span:                  pool.Span,
 	}
-	if bare := *c; bare == (mesh.Connections{Span: c.Span}) {
-		return nil // only thresholds are written
-	}
-	return c
 }
 
 // idleTimeout: Istio takes that of http for HTTP and that of tcp otherwise; the
@@ -78,18 +76,17 @@ func (t *translator) http2(n *load.Node) string {
 
 // circuitBreaker reads the thresholds. Istio cannot tell 0 from absence.
 func (t *translator) circuitBreaker(pool *load.Node) *mesh.CircuitBreaker {
+	if pool == nil {
+		return nil
+	}
 	tcp, http := pool.Get("tcp"), pool.Get("http")
-	b := mesh.CircuitBreaker{
+	return &mesh.CircuitBreaker{
 		MaxConnections:     t.positive(tcp, "maxConnections"),
 		MaxPendingRequests: t.positive(http, "http1MaxPendingRequests"),
 		MaxRequests:        t.positive(http, "http2MaxRequests"),
 		MaxRetries:         t.positive(http, "maxRetries"),
+		Span:               pool.Span,
 	}
-	if b == (mesh.CircuitBreaker{}) {
-		return nil
-	}
-	b.Span = pool.Span
-	return &b
 }
 
 func (t *translator) outlierDetection(n *load.Node) *mesh.OutlierDetection {
