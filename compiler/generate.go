@@ -147,7 +147,12 @@ func targetPorts(b *check.Backend) []uint32 {
 }
 
 func agentPolicy(w *check.Workload) artifact.AgentPolicy {
-	p := artifact.AgentPolicy{Engine: string(w.Engine), Capture: string(w.Capture)}
+	p := artifact.AgentPolicy{
+		Engine: string(w.Engine), Capture: string(w.Capture),
+		Outbound: []artifact.OutboundPort{{
+			Port: xds.OutboundPort, Protocol: string(mesh.HTTP), Listener: xds.OutboundListener,
+		}},
+	}
 	for _, in := range w.Inbound {
 		p.Inbound = append(p.Inbound, artifact.InboundPort{
 			Port: in.Port, Protocol: string(in.Protocol), Cluster: xds.InboundClusterName(in.Port),

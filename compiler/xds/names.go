@@ -26,7 +26,8 @@ func serviceName(s *check.Service) string { return s.Name + "." + s.Namespace }
 
 func inboundListenerName(port uint32) string { return "inbound|" + strconv.Itoa(int(port)) }
 
-const outboundName = "outbound"
+// OutboundListener takes the application's own calls, and only those.
+const OutboundListener = "outbound"
 
 // hosts are the names of a service for a client in namespace, without ports.
 func hosts(s *check.Service, local bool) []string {

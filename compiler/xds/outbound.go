@@ -28,7 +28,7 @@ const (
 
 // outboundHCM routes requests by authority, by the named route configuration.
 func (p *packer) outboundHCM(s *check.Settings, routes string, backends []*check.Backend) *hcmv3.HttpConnectionManager {
-	out := p.connectionManager(s, outboundName)
+	out := p.connectionManager(s, OutboundListener)
 	out.LocalReplyConfig = p.fallbacks(backends)
 	out.HttpFilters = p.outboundFilters()
 	out.RouteSpecifier = &hcmv3.HttpConnectionManager_Rds{
@@ -40,14 +40,14 @@ func (p *packer) outboundHCM(s *check.Settings, routes string, backends []*check
 // absolute-form requests, requests with a Host, and CONNECT to ports that are not
 // HTTP.
 func (p *packer) proxyListener(s *check.Settings, backends []*check.Backend) *listenerv3.Listener {
-	hcm := p.outboundHCM(s, outboundName, backends)
+	hcm := p.outboundHCM(s, OutboundListener, backends)
 	hcm.UpgradeConfigs = append(hcm.UpgradeConfigs, &hcmv3.HttpConnectionManager_UpgradeConfig{UpgradeType: connectUpgrade})
 	return &listenerv3.Listener{
-		Name:             outboundName,
+		Name:             OutboundListener,
 		Address:          socketAddress("127.0.0.1", OutboundPort),
 		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
 		FilterChains: []*listenerv3.FilterChain{{
-			Name:    outboundName,
+			Name:    OutboundListener,
 			Filters: []*listenerv3.Filter{p.networkFilter(hcmFilter, hcm)},
 		}},
 	}
@@ -59,7 +59,7 @@ func (p *packer) proxyListener(s *check.Settings, backends []*check.Backend) *li
 // and other TCP only where one service of the scope has the port.
 func (p *packer) redirectListener(s *check.Settings, ports []scopePort, backends []*check.Backend, allowAny bool) *listenerv3.Listener {
 	out := &listenerv3.Listener{
-		Name:             outboundName,
+		Name:             OutboundListener,
 		Address:          socketAddress("0.0.0.0", OutboundPort),
 		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
 		ListenerFilters:  []*listenerv3.ListenerFilter{p.listenerFilter(originalDstFilter, &originaldstv3.OriginalDst{})},
@@ -144,7 +144,7 @@ func onPort(number uint32) *listenerv3.FilterChainMatch {
 }
 
 // routeConfigName is the route configuration of a port under capture redirect.
-func routeConfigName(number uint32) string { return outboundName + "|" + strconv.Itoa(int(number)) }
+func routeConfigName(number uint32) string { return OutboundListener + "|" + strconv.Itoa(int(number)) }
 
 func (p *packer) tcpChain(port *check.Port, name string) *listenerv3.FilterChain {
 	proxy := &tcpproxyv3.TcpProxy{}

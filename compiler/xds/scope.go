@@ -154,7 +154,7 @@ func (g *Generator) outboundListener(w *check.Workload, ports []scopePort, backe
 // routeConfigs: one for the explicit proxy, one a port for captured traffic.
 func (g *Generator) routeConfigs(w *check.Workload, ports []scopePort) ([]Resource, error) {
 	if w.Capture != mesh.CaptureRedirect {
-		r, err := g.routeConfig(outboundName, w, ports)
+		r, err := g.routeConfig(OutboundListener, w, ports)
 		return []Resource{r}, err
 	}
 	var out []Resource
