@@ -22,9 +22,10 @@ compiler/dialect/* < compiler/dialect, compiler/convert
 compiler/diag, compiler/mesh < compiler/check
 compiler/check < compiler/reach, compiler/xds, compiler/authz
 compiler/mesh < compiler/envoymatch
-compiler/envoymatch < compiler/xds, compiler/authz
+compiler/envoymatch < compiler/reach, compiler/xds, compiler/authz
 compiler/reach < compiler/analyze
 compiler/analyze < compiler/analyze/passes/*, compiler/analyze/analyzetest
+compiler/analyze/passes/* < compiler/analyze/passes
 compiler/check, compiler/reach < compiler/policytest, compiler/diff, compiler/graph
 policies < compiler/authz
 
