@@ -35,13 +35,18 @@ const requestTimeout = 30 * time.Second
 
 // Send dials address (host:port) on a new connection, sends r and reads the answer.
 func Send(ctx context.Context, address string, r Request) (Response, error) {
+	transport := &http.Transport{TLSClientConfig: r.TLS, DisableKeepAlives: true, DisableCompression: true}
+	return SendOver(ctx, transport, address, r)
+}
+
+// SendOver is Send over connections that a caller of many requests keeps.
+func SendOver(ctx context.Context, transport *http.Transport, address string, r Request) (Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	req, err := r.build(ctx, address)
 	if err != nil {
 		return Response{}, err
 	}
-	transport := http.Transport{TLSClientConfig: r.TLS, DisableKeepAlives: true, DisableCompression: true}
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
 		return Response{}, fmt.Errorf("sending %s %s to %s: %w", req.Method, r.Path, address, err)
