@@ -25,7 +25,7 @@ func Bundle(m *check.Mesh, w *check.Workload) ([]byte, error) {
 }
 
 func build(s *check.Settings, w *check.Workload, limit int) ([]byte, error) {
-	g, t := &rego{settings: s}, newTable(w, limit)
+	g, t := &generator{settings: s}, newTable(w, limit)
 	for _, in := range w.Inbound {
 		g.inbound(in, t)
 	}
@@ -41,7 +41,7 @@ func build(s *check.Settings, w *check.Workload, limit int) ([]byte, error) {
 }
 
 // inbound writes what decides at a port, as ForInbound does.
-func (g *rego) inbound(in *check.Inbound, t *table) {
+func (g *generator) inbound(in *check.Inbound, t *table) {
 	g.port, g.requests = in.Port, in.Protocol.IsHTTP()
 	g.list(deniedSet, mesh.Deny, in.Access.Deny, t)
 	if in.Access.DefaultAllow {
@@ -54,7 +54,7 @@ func (g *rego) inbound(in *check.Inbound, t *table) {
 	}
 }
 
-func (g *rego) list(set string, action mesh.AccessAction, rules []*mesh.AccessRule, t *table) {
+func (g *generator) list(set string, action mesh.AccessAction, rules []*mesh.AccessRule, t *table) {
 	for _, r := range rules {
 		if t.used && t.takes(r) {
 			t.add(g.settings, action, g.port, r)

@@ -8,6 +8,7 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -15,58 +16,8 @@ import (
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
 
-func anyID() *rbacv3.Principal {
-	return &rbacv3.Principal{Identifier: &rbacv3.Principal_Any{Any: true}}
-}
-
-func andIDs(ids []*rbacv3.Principal) *rbacv3.Principal {
-	switch len(ids) {
-	case 0:
-		return anyID()
-	case 1:
-		return ids[0]
-	}
-	return &rbacv3.Principal{Identifier: &rbacv3.Principal_AndIds{AndIds: &rbacv3.Principal_Set{Ids: ids}}}
-}
-
-func orIDs(ids []*rbacv3.Principal) *rbacv3.Principal {
-	if len(ids) == 1 {
-		return ids[0]
-	}
-	return &rbacv3.Principal{Identifier: &rbacv3.Principal_OrIds{OrIds: &rbacv3.Principal_Set{Ids: ids}}}
-}
-
-func notID(id *rbacv3.Principal) *rbacv3.Principal {
-	return &rbacv3.Principal{Identifier: &rbacv3.Principal_NotId{NotId: id}}
-}
-
-func anyRule() *rbacv3.Permission {
-	return &rbacv3.Permission{Rule: &rbacv3.Permission_Any{Any: true}}
-}
-
-func andRules(rules []*rbacv3.Permission) *rbacv3.Permission {
-	switch len(rules) {
-	case 0:
-		return anyRule()
-	case 1:
-		return rules[0]
-	}
-	return &rbacv3.Permission{Rule: &rbacv3.Permission_AndRules{AndRules: &rbacv3.Permission_Set{Rules: rules}}}
-}
-
-func orRules(rules []*rbacv3.Permission) *rbacv3.Permission {
-	if len(rules) == 1 {
-		return rules[0]
-	}
-	return &rbacv3.Permission{Rule: &rbacv3.Permission_OrRules{OrRules: &rbacv3.Permission_Set{Rules: rules}}}
-}
-
-func notRule(rule *rbacv3.Permission) *rbacv3.Permission {
-	return &rbacv3.Permission{Rule: &rbacv3.Permission_NotRule{NotRule: rule}}
-}
-
-// authenticated matches a caller whose certificate was verified; with a name,
-// whose URI SAN matches it.
+// authenticated matches a caller whose certificate was verified and names it so:
+// Envoy compares URI SANs first.
 func authenticated(name *matcherv3.StringMatcher) *rbacv3.Principal {
 	return &rbacv3.Principal{Identifier: &rbacv3.Principal_Authenticated_{
 		Authenticated: &rbacv3.Principal_Authenticated{PrincipalName: name},
@@ -74,6 +25,11 @@ func authenticated(name *matcherv3.StringMatcher) *rbacv3.Principal {
 }
 
 func identity(m mesh.StringMatch) *rbacv3.Principal { return authenticated(envoymatch.String(m)) }
+
+// identified matches a caller whose identity starts with prefix.
+func identified(prefix string) *rbacv3.Principal {
+	return identity(mesh.StringMatch{Kind: mesh.Prefix, Value: prefix})
+}
 
 // account matches one service account of the mesh's own trust domain.
 func (b *builder) account(a mesh.AccountRef) *rbacv3.Principal {
@@ -88,17 +44,40 @@ func SPIFFE(trustDomain, namespace, account string) string {
 // namespace matches the identities of a namespace of the mesh's own trust domain.
 func (b *builder) namespace(m mesh.StringMatch) *rbacv3.Principal {
 	base := "spiffe://" + b.settings.TrustDomain + "/ns/"
+	if isExact(m) {
+		return identified(base + m.Value + "/")
+	}
+	segment, err := segmentPattern(m)
+	if err != nil {
+		b.fail("%w", err)
+	}
+	return authenticated(&matcherv3.StringMatcher{
+		MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: envoymatch.Regex(regexp.QuoteMeta(base) + segment + "/.*")},
+	})
+}
+
+// segmentPattern matches within one segment of an identity. A regular expression
+// of a person's own cannot be held to one segment.
+func segmentPattern(m mesh.StringMatch) (string, error) {
+	const some = "[^/]*"
+	pattern := regexp.QuoteMeta(m.Value)
 	switch m.Kind {
 	case mesh.Exact:
-		return identity(mesh.StringMatch{Kind: mesh.Prefix, Value: base + m.Value + "/"})
 	case mesh.Prefix:
-		return identity(mesh.StringMatch{Kind: mesh.Prefix, Value: base + m.Value})
+		pattern += some
+	case mesh.Suffix:
+		pattern = some + pattern
+	case mesh.Contains:
+		pattern = some + pattern + some
+	case mesh.Present:
+		pattern = some
+	default:
+		return "", fmt.Errorf("a namespace is compared by %s, which it cannot be", m.Kind)
 	}
-	// A namespace is one segment, whatever the pattern says of its characters.
-	pattern := regexp.QuoteMeta(base) + "(?:" + strings.ReplaceAll(envoymatch.Pattern(m), "(?s:.*)", "[^/]*") + ")/.*"
-	return authenticated(&matcherv3.StringMatcher{
-		MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: envoymatch.Regex(pattern)},
-	})
+	if m.IgnoreCase {
+		pattern = "(?i:" + pattern + ")"
+	}
+	return pattern, nil
 }
 
 func (b *builder) cidr(block string) *corev3.CidrRange {
@@ -133,34 +112,25 @@ func (b *builder) remoteIP(block string) *rbacv3.Principal {
 	return &rbacv3.Principal{Identifier: &rbacv3.Principal_RemoteIp{RemoteIp: b.cidr(block)}}
 }
 
-func destinationPort(port uint32) *rbacv3.Permission {
-	return &rbacv3.Permission{Rule: &rbacv3.Permission_DestinationPort{DestinationPort: port}}
+func headerIs(h mesh.HeaderMatch) *routev3.HeaderMatcher { return envoymatch.Header(h) }
+
+func methodIs(m mesh.StringMatch) *routev3.HeaderMatcher {
+	return headerIs(mesh.HeaderMatch{Name: ":method", StringMatch: m})
 }
 
-func header(h mesh.HeaderMatch) *rbacv3.Permission {
-	return &rbacv3.Permission{Rule: &rbacv3.Permission_Header{Header: envoymatch.Header(h)}}
+// pathIs matches the path without its query, as Envoy normalized it.
+func pathIs(m mesh.StringMatch) *matcherv3.PathMatcher {
+	return &matcherv3.PathMatcher{Rule: &matcherv3.PathMatcher_Path{Path: envoymatch.String(m)}}
 }
 
-func method(m mesh.StringMatch) *rbacv3.Permission {
-	return header(mesh.HeaderMatch{Name: ":method", StringMatch: m})
-}
-
-// path matches the path without its query, as Envoy normalized it.
-func path(m mesh.StringMatch) *rbacv3.Permission {
-	return &rbacv3.Permission{Rule: &rbacv3.Permission_UrlPath{UrlPath: &matcherv3.PathMatcher{
-		Rule: &matcherv3.PathMatcher_Path{Path: envoymatch.String(m)},
-	}}}
-}
-
-// host matches the authority without regard to case, with or without a port
+// hostIs matches the authority without regard to case, with or without a port
 // unless one is written (CVE-2021-39155, ISTIO-SECURITY-2021-008).
-func host(m mesh.StringMatch) *rbacv3.Permission {
+func hostIs(m mesh.StringMatch) *routev3.HeaderMatcher {
 	m.IgnoreCase = true
-	if exactAuthority(m) {
-		return header(mesh.HeaderMatch{Name: ":authority", StringMatch: m})
+	if !exactAuthority(m) {
+		m = mesh.StringMatch{Kind: mesh.Regex, Value: "(?:" + envoymatch.Pattern(m) + ")(?::[0-9]+)?"}
 	}
-	withPort := "(?:" + envoymatch.Pattern(m) + ")(?::[0-9]+)?"
-	return header(mesh.HeaderMatch{Name: ":authority", StringMatch: mesh.StringMatch{Kind: mesh.Regex, Value: withPort}})
+	return headerIs(mesh.HeaderMatch{Name: ":authority", StringMatch: m})
 }
 
 // exactAuthority reports whether a host is compared with the authority as it

@@ -2,7 +2,6 @@ package authz
 
 import (
 	"fmt"
-	"strings"
 
 	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
 
@@ -17,8 +16,10 @@ type RBAC struct {
 	Deny, Allow, Audit *rbacv3.RBAC
 }
 
-// ForInbound returns the RBAC of an inbound port. Policies are named by rule
-// id, which Envoy puts into its response details and dynamic metadata.
+// ForInbound returns the RBAC of an inbound port. A rule is one policy, named by
+// its id, which Envoy puts into its response details and dynamic metadata.
+// Envoy tries policies in the order of names, so the first id is named, as
+// everywhere.
 func ForInbound(s *check.Settings, in *check.Inbound) (RBAC, error) {
 	b := builder{settings: s}
 	out := RBAC{
@@ -57,122 +58,83 @@ func (b *builder) rules(action rbacv3.RBAC_Action, rules []*mesh.AccessRule) *rb
 	}
 	out := &rbacv3.RBAC{Action: action, Policies: make(map[string]*rbacv3.Policy, len(rules))}
 	for _, r := range rules {
-		b.add(out.Policies, r)
+		if out.Policies[r.ID] != nil {
+			b.fail("two rules have the id %q", r.ID)
+		}
+		out.Policies[r.ID] = b.policy(r)
 	}
 	return out
 }
 
-// add writes a rule's policies. "from and to, except from and to" is
-// "from and not except-from, to" or "from, to and not except-to": with both
-// exceptions a rule becomes two policies, since a policy is one product of
-// permissions and principals.
-func (b *builder) add(policies map[string]*rbacv3.Policy, r *mesh.AccessRule) {
-	from, to := b.principals(r.From), b.permissions(r.To, r.When)
-	when := b.conditions(r.When)
-	if len(when) > 0 {
-		from = []*rbacv3.Principal{andIDs(append(when, orIDs(from)))}
+// policy is one product of principals and permissions. What a rule excepts is
+// said of the principal, whose words cover requests as well: an exception is
+// about callers and requests together.
+func (b *builder) policy(r *mesh.AccessRule) *rbacv3.Policy {
+	from := mapped(r.From, b.source)
+	if more := append(b.callerConditions(r.When), b.exception(r)...); len(more) > 0 {
+		from = []*rbacv3.Principal{ids.and(append(more, ids.anyOf(from)))}
 	}
-	// An exception that names callers never covers those without identity.
-	notFrom := func() []*rbacv3.Principal {
-		excepted := andIDs([]*rbacv3.Principal{authenticated(nil), orIDs(b.principals(r.ExceptFrom))})
-		return []*rbacv3.Principal{andIDs([]*rbacv3.Principal{orIDs(from), notID(excepted)})}
+	to := mapped(r.To, operationIn(b, &permissions))
+	if more := b.requestConditions(r.When); len(more) > 0 {
+		to = []*rbacv3.Permission{permissions.and(append(more, permissions.anyOf(to)))}
 	}
-	notTo := func() []*rbacv3.Permission {
-		excepted := orRules(b.permissions(r.ExceptTo, nil))
-		return []*rbacv3.Permission{andRules([]*rbacv3.Permission{orRules(to), notRule(excepted)})}
+	// Envoy's constraints refuse a policy without principals or permissions.
+	if len(from) == 0 {
+		from = append(from, ids.anything())
 	}
-	hasFrom, hasTo := len(r.ExceptFrom) > 0, len(r.ExceptTo) > 0
-	switch {
-	case hasFrom && hasTo:
-		policies[r.ID] = &rbacv3.Policy{Principals: notFrom(), Permissions: to}
-		policies[r.ID+"|except-to"] = &rbacv3.Policy{Principals: from, Permissions: notTo()}
-	case hasFrom:
-		policies[r.ID] = &rbacv3.Policy{Principals: notFrom(), Permissions: to}
-	case hasTo:
-		policies[r.ID] = &rbacv3.Policy{Principals: from, Permissions: notTo()}
-	default:
-		policies[r.ID] = &rbacv3.Policy{Principals: from, Permissions: to}
+	if len(to) == 0 {
+		to = append(to, permissions.anything())
 	}
+	return &rbacv3.Policy{Principals: from, Permissions: to}
 }
 
-// principals returns the alternatives; no sources are anyone.
-func (b *builder) principals(sources []mesh.Source) []*rbacv3.Principal {
-	if len(sources) == 0 {
-		return []*rbacv3.Principal{anyID()}
+// exception takes away what both exceptions describe. One that names callers
+// never covers those without identity; one that does not covers everyone.
+func (b *builder) exception(r *mesh.AccessRule) []*rbacv3.Principal {
+	var excepted []*rbacv3.Principal
+	if len(r.ExceptFrom) > 0 {
+		excepted = append(excepted, identified("spiffe://"), ids.anyOf(mapped(r.ExceptFrom, b.source)))
 	}
-	out := make([]*rbacv3.Principal, len(sources))
-	for i := range sources {
-		out[i] = b.principal(&sources[i])
+	if len(r.ExceptTo) > 0 {
+		excepted = append(excepted, ids.anyOf(mapped(r.ExceptTo, operationIn(b, &ids))))
 	}
-	return out
+	if len(excepted) == 0 {
+		return nil
+	}
+	return []*rbacv3.Principal{ids.not(ids.allOf(excepted))}
 }
 
-func (b *builder) principal(s *mesh.Source) *rbacv3.Principal {
+// source is one alternative of who calls.
+func (b *builder) source(s mesh.Source) *rbacv3.Principal {
 	var all []*rbacv3.Principal
-	both := func(yes, no []*rbacv3.Principal) {
-		if len(yes) > 0 {
-			all = append(all, orIDs(yes))
-		}
-		if len(no) > 0 {
-			all = append(all, notID(orIDs(no)))
-		}
-	}
-	both(mapped(s.Principals, identity), mapped(s.NotPrincipals, identity))
-	both(mapped(s.ServiceAccounts, b.account), mapped(s.NotServiceAccounts, b.account))
-	both(mapped(s.Namespaces, b.namespace), mapped(s.NotNamespaces, b.namespace))
-	both(mapped(s.IPBlocks, b.directIP), mapped(s.NotIPBlocks, b.directIP))
-	both(mapped(s.RemoteIPBlocks, b.remoteIP), mapped(s.NotRemoteIPBlocks, b.remoteIP))
+	yesAndNo(&all, &ids, s.Principals, s.NotPrincipals, identity)
+	yesAndNo(&all, &ids, s.ServiceAccounts, s.NotServiceAccounts, b.account)
+	yesAndNo(&all, &ids, s.Namespaces, s.NotNamespaces, b.namespace)
+	yesAndNo(&all, &ids, s.IPBlocks, s.NotIPBlocks, b.directIP)
+	yesAndNo(&all, &ids, s.RemoteIPBlocks, s.NotRemoteIPBlocks, b.remoteIP)
 	if s.Meshed {
-		all = append(all, identity(mesh.StringMatch{Kind: mesh.Prefix, Value: "spiffe://" + b.settings.TrustDomain + "/"}))
+		all = append(all, identified("spiffe://"+b.settings.TrustDomain+"/"))
 	}
-	return andIDs(all)
+	return ids.allOf(all)
 }
 
-// permissions returns the alternatives; no operations are anything.
-func (b *builder) permissions(ops []mesh.Operation, when []mesh.Condition) []*rbacv3.Permission {
-	out := make([]*rbacv3.Permission, 0, max(1, len(ops)))
-	for i := range ops {
-		out = append(out, b.permission(&ops[i]))
-	}
-	if len(out) == 0 {
-		out = append(out, anyRule())
-	}
-	if extra := b.permissionConditions(when); len(extra) > 0 {
-		out = []*rbacv3.Permission{andRules(append(extra, orRules(out)))}
-	}
-	return out
-}
-
-func (b *builder) permission(o *mesh.Operation) *rbacv3.Permission {
-	var all []*rbacv3.Permission
-	both := func(yes, no []*rbacv3.Permission) {
-		if len(yes) > 0 {
-			all = append(all, orRules(yes))
+// operationIn says one alternative of what is asked for, as a permission or as
+// a principal.
+func operationIn[T any](b *builder, w *words[T]) func(mesh.Operation) T {
+	method := func(m mesh.StringMatch) T { return w.header(methodIs(m)) }
+	path := func(m mesh.StringMatch) T { return w.path(pathIs(m)) }
+	host := func(m mesh.StringMatch) T { return w.header(hostIs(m)) }
+	return func(o mesh.Operation) T {
+		if len(o.Ports)+len(o.NotPorts) > 0 {
+			b.fail("ports of a rule are decided before")
 		}
-		if len(no) > 0 {
-			all = append(all, notRule(orRules(no)))
+		var all []T
+		yesAndNo(&all, w, o.Methods, o.NotMethods, method)
+		yesAndNo(&all, w, o.Paths, o.NotPaths, path)
+		yesAndNo(&all, w, o.Hosts, o.NotHosts, host)
+		for _, h := range o.Headers {
+			all = append(all, w.header(headerIs(h)))
 		}
+		return w.allOf(all)
 	}
-	both(mapped(o.Ports, destinationPort), mapped(o.NotPorts, destinationPort))
-	both(mapped(o.Methods, method), mapped(o.NotMethods, method))
-	both(mapped(o.Paths, path), mapped(o.NotPaths, path))
-	both(mapped(o.Hosts, host), mapped(o.NotHosts, host))
-	for _, h := range o.Headers {
-		all = append(all, header(h))
-	}
-	return andRules(all)
-}
-
-func mapped[T, U any](in []T, f func(T) U) []U {
-	out := make([]U, len(in))
-	for i, v := range in {
-		out[i] = f(v)
-	}
-	return out
-}
-
-// RuleID returns the rule's id of a policy's name, which may carry a suffix.
-func RuleID(policy string) string {
-	id, _, _ := strings.Cut(policy, "|")
-	return id
 }

@@ -19,9 +19,9 @@ const (
 	openSet     = "open"
 )
 
-// rego collects the rules of a workload. It keeps the first thing that it
+// generator collects the rules of a workload. It keeps the first thing that it
 // cannot say.
-type rego struct {
+type generator struct {
 	settings *check.Settings
 	rules    []*ast.Rule
 	requests bool // the port at hand has requests
@@ -29,14 +29,14 @@ type rego struct {
 	err      error
 }
 
-func (g *rego) fail(format string, args ...any) {
+func (g *generator) fail(format string, args ...any) {
 	if g.err == nil {
 		g.err = fmt.Errorf("building Rego: "+format, args...)
 	}
 }
 
 // module renders the rules.
-func (g *rego) module() ([]byte, error) {
+func (g *generator) module() ([]byte, error) {
 	if g.err != nil {
 		return nil, g.err
 	}
@@ -58,7 +58,7 @@ func (g *rego) module() ([]byte, error) {
 }
 
 // reads reports whether any rule refers to an import.
-func (g *rego) reads(name string) bool {
+func (g *generator) reads(name string) bool {
 	found := false
 	for _, r := range g.rules {
 		ast.WalkRefs(r, func(ref ast.Ref) bool {
@@ -73,19 +73,19 @@ func (g *rego) reads(name string) bool {
 }
 
 // add says "set contains member if body".
-func (g *rego) add(set string, member *ast.Term, body ...*ast.Expr) {
+func (g *generator) add(set string, member *ast.Term, body ...*ast.Expr) {
 	g.rules = append(g.rules, &ast.Rule{Head: ast.NewHead(ast.Var(set), member), Body: body})
 }
 
 // addHere is add for requests at the port at hand.
-func (g *rego) addHere(set string, member *ast.Term, body []*ast.Expr) {
+func (g *generator) addHere(set string, member *ast.Term, body []*ast.Expr) {
 	port := ref("input", "attributes", "destination", "address", "socketAddress", "portValue")
 	here := ast.Equal.Expr(port, ast.UIntNumberTerm(uint64(g.port)))
 	g.add(set, member, append([]*ast.Expr{here}, body...)...)
 }
 
 // open says that a port allows what nothing denies.
-func (g *rego) open(port uint32) {
+func (g *generator) open(port uint32) {
 	g.rules = append(g.rules, &ast.Rule{
 		Head: ast.NewHead(openSet, ast.UIntNumberTerm(uint64(port))),
 		Body: ast.NewBody(ast.NewExpr(ast.BooleanTerm(true))),
@@ -93,7 +93,7 @@ func (g *rego) open(port uint32) {
 }
 
 // looked adds what the lookup table holds.
-func (g *rego) looked(set string) {
+func (g *generator) looked(set string) {
 	id := ast.VarTerm("id")
 	g.add(set, id, &ast.Expr{Terms: &ast.SomeDecl{Symbols: []*ast.Term{
 		ast.Member.Call(id, ref("data", "mesh_compile", "lookup", set)),
@@ -101,8 +101,8 @@ func (g *rego) looked(set string) {
 }
 
 // rule writes one body for each pair of a source and an operation.
-func (g *rego) rule(set string, r *mesh.AccessRule) {
-	rest := g.conditions(r.When)
+func (g *generator) rule(set string, r *mesh.AccessRule) {
+	rest := g.when(r.When)
 	if len(r.ExceptFrom)+len(r.ExceptTo) > 0 {
 		rest = append(rest, not(ast.NewExpr(ref(exceptedSet, r.ID))))
 		g.exception(r)
@@ -112,7 +112,7 @@ func (g *rego) rule(set string, r *mesh.AccessRule) {
 
 // exception is what both exceptions describe. One that names callers never
 // covers those without identity.
-func (g *rego) exception(r *mesh.AccessRule) {
+func (g *generator) exception(r *mesh.AccessRule) {
 	var rest []*ast.Expr
 	if len(r.ExceptFrom) > 0 {
 		rest = append(rest, ast.NewExpr(ref("request", "identity")))
@@ -120,7 +120,7 @@ func (g *rego) exception(r *mesh.AccessRule) {
 	g.product(exceptedSet, r.ID, r.ExceptFrom, r.ExceptTo, rest)
 }
 
-func (g *rego) product(set, id string, from []mesh.Source, to []mesh.Operation, rest []*ast.Expr) {
+func (g *generator) product(set, id string, from []mesh.Source, to []mesh.Operation, rest []*ast.Expr) {
 	if len(from) == 0 {
 		from = []mesh.Source{{}}
 	}

@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
-	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 
 	"github.com/mesh-compile/mesh-compile/compiler/envoymatch"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
@@ -27,12 +26,12 @@ func headerOf(key string) (string, bool) {
 	return strings.ToLower(strings.TrimSuffix(name, "]")), ok
 }
 
-// conditions returns what `when` says of the caller.
-func (b *builder) conditions(when []mesh.Condition) []*rbacv3.Principal {
+// callerConditions are what `when` says of the caller.
+func (b *builder) callerConditions(when []mesh.Condition) []*rbacv3.Principal {
 	var all []*rbacv3.Principal
-	for i := range when {
-		if f := b.callerKey(when[i].Key); f != nil {
-			all = append(all, valuesOf(&when[i], f, orIDs, notID)...)
+	for _, w := range when {
+		if f := b.callerKey(w.Key); f != nil {
+			yesAndNo(&all, &ids, w.Values, w.NotValues, f)
 		}
 	}
 	return all
@@ -52,15 +51,15 @@ func (b *builder) callerKey(key string) func(mesh.StringMatch) *rbacv3.Principal
 	return nil
 }
 
-// permissionConditions returns what `when` says of the request.
-func (b *builder) permissionConditions(when []mesh.Condition) []*rbacv3.Permission {
+// requestConditions are what `when` says of the request.
+func (b *builder) requestConditions(when []mesh.Condition) []*rbacv3.Permission {
 	var all []*rbacv3.Permission
-	for i := range when {
-		switch f := b.requestKey(when[i].Key); {
+	for _, w := range when {
+		switch f := b.requestKey(w.Key); {
 		case f != nil:
-			all = append(all, valuesOf(&when[i], f, orRules, notRule)...)
-		case b.callerKey(when[i].Key) == nil:
-			b.fail("condition %q is not known", when[i].Key)
+			yesAndNo(&all, &permissions, w.Values, w.NotValues, f)
+		case b.callerKey(w.Key) == nil:
+			b.fail("condition %q is not known", w.Key)
 		}
 	}
 	return all
@@ -69,7 +68,7 @@ func (b *builder) permissionConditions(when []mesh.Condition) []*rbacv3.Permissi
 func (b *builder) requestKey(key string) func(mesh.StringMatch) *rbacv3.Permission {
 	if name, ok := headerOf(key); ok {
 		return func(m mesh.StringMatch) *rbacv3.Permission {
-			return header(mesh.HeaderMatch{Name: name, StringMatch: m})
+			return permissions.header(headerIs(mesh.HeaderMatch{Name: name, StringMatch: m}))
 		}
 	}
 	switch key {
@@ -79,22 +78,8 @@ func (b *builder) requestKey(key string) func(mesh.StringMatch) *rbacv3.Permissi
 		}
 	case keySNI:
 		return func(m mesh.StringMatch) *rbacv3.Permission {
-			return &rbacv3.Permission{Rule: &rbacv3.Permission_RequestedServerName{RequestedServerName: sni(m)}}
+			return &rbacv3.Permission{Rule: &rbacv3.Permission_RequestedServerName{RequestedServerName: envoymatch.String(m)}}
 		}
 	}
 	return nil
-}
-
-func sni(m mesh.StringMatch) *matcherv3.StringMatcher { return envoymatch.String(m) }
-
-// valuesOf says "any of Values and none of NotValues".
-func valuesOf[T any](c *mesh.Condition, f func(mesh.StringMatch) T, or func([]T) T, not func(T) T) []T {
-	var all []T
-	if len(c.Values) > 0 {
-		all = append(all, or(mapped(c.Values, f)))
-	}
-	if len(c.NotValues) > 0 {
-		all = append(all, not(or(mapped(c.NotValues, f))))
-	}
-	return all
 }

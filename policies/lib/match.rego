@@ -5,16 +5,47 @@ package mesh_compile.match
 
 import data.mesh_compile.request
 
+# The functions that rules call read the request themselves. OPA takes the
+# arguments of a negated call out of the negation: "not f(input.x)" does not hold
+# where x is undefined, and a denial of all but some callers would miss those
+# without identity.
+identity(matchers) if any_of(request.identity, matchers)
+
+namespace(domain, matchers) if any_of(request.namespace(domain), matchers)
+
+peer(blocks) if any_block(request.peer, blocks)
+
+client(blocks) if any_block(request.client, blocks)
+
+local(blocks) if any_block(request.local, blocks)
+
+sni(matchers) if any_of(request.sni, matchers)
+
+method(matchers) if any_of(request.http.method, matchers)
+
+path(matchers) if any_of(request.path, matchers)
+
+# A matcher with any_port also takes the authority without its port
+# (CVE-2021-39155, ISTIO-SECURITY-2021-008).
+host(matchers) if any_of(request.http.host, matchers)
+
+host(matchers) if any_of(request.host_name, [m | some m in matchers; m.any_port])
+
+# A header of the request, or one of the pseudo-headers of HTTP/2. Envoy takes
+# "host" for ":authority".
+header(name, matchers) if any_of(request.header(name), matchers)
+
+header_or_empty(name, matchers) if header(name, matchers)
+
+header_or_empty(name, matchers) if {
+	not request.has_header(name)
+	any_of("", matchers)
+}
+
 any_of(value, matchers) if {
 	some matcher in matchers
 	matches(value, matcher)
 }
-
-# The authority; a matcher with any_port also takes it without its port
-# (CVE-2021-39155, ISTIO-SECURITY-2021-008).
-any_host(matchers) if any_of(request.http.host, matchers)
-
-any_host(matchers) if any_of(request.host_name, [m | some m in matchers; m.any_port])
 
 any_block(address, blocks) if {
 	some block in blocks

@@ -14,8 +14,9 @@ local := input.attributes.destination.address.socketAddress.address
 
 sni := input.attributes.tlsSession.sni
 
-# Undefined for a caller without identity.
-identity := input.attributes.source.principal if input.attributes.source.principal != ""
+# Undefined for a caller without identity. Envoy's ext_authz names a certificate
+# without URI by DNS name or subject, which is no identity here.
+identity := input.attributes.source.principal if startswith(input.attributes.source.principal, "spiffe://")
 
 # The namespace within an identity of a trust domain.
 namespace(domain) := parts[0] if {
@@ -35,6 +36,22 @@ host_name := regex.find_all_string_submatch_n(`\A(.*):[0-9]+\z`, http.host, 1)[0
 default headers := {}
 
 headers := http.headers
+
+header(name) := headers[name] if not name in pseudo
+
+header(":method") := http.method
+
+header(":path") := http.path
+
+header(":scheme") := http.scheme
+
+header(":authority") := http.host
+
+header("host") := http.host
+
+pseudo := {":method", ":path", ":scheme", ":authority", "host"}
+
+has_header(name) if header(name)
 
 # The original client as Envoy's HTTP connection manager sees it with
 # use_remote_address false: the last entry of x-forwarded-for if it is an
