@@ -26,10 +26,15 @@ type CA struct {
 // NewCA makes the root of a trust domain. It may issue leaves only, and names
 // the trust domain as the one permitted URI host (RFC 5280, 4.2.1.10), so that
 // a peer with the root in a larger bundle takes from it no other mesh's names.
+// (Go lets a constraint's subdomains pass, which RFC 5280 does not; who may call
+// is decided by the exact names that a release pins.)
 // Keys are P-256 throughout: Envoy accepts no Ed25519 client certificate (envoy
 // issue 25727).
 func NewCA(trustDomain string, expires time.Time) (*CA, error) {
 	domain, err := spiffeid.TrustDomainFromString(trustDomain)
+	if err == nil && domain.Name() != trustDomain { // a whole SPIFFE ID is taken too
+		err = errors.New("want its name alone, in lower case")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("making an X.509 root: trust domain %.300q: %w", trustDomain, err)
 	}
