@@ -71,7 +71,7 @@ Exit status: 0 clean, 1 findings, 2 usage or I/O.`,
 	root.SetErr(a.stderr)
 	root.AddCommand(
 		a.lint(), a.build(), a.verify(), a.show(), a.explain(), a.test(),
-		a.keygen(), a.schema(), a.version(),
+		a.keygen(), a.serve(), a.schema(), a.version(),
 	)
 	return root
 }

@@ -91,8 +91,8 @@ func prepare() (*shop, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &shop{dir: dir, bin: filepath.Join(root, "bin"), envoy: envoy}
-	build := exec.Command("go", "build", "-o", s.bin, "./cmd/mesh-compile", "./cmd/mesh-agent", "./test/demo/shop")
+	s := &shop{dir: dir, bin: filepath.Join(dir, "bin"), envoy: envoy}
+	build := exec.Command("go", "build", "-o", s.bin+string(filepath.Separator), "./cmd/mesh-compile", "./cmd/mesh-agent", "./test/demo/shop")
 	build.Dir, build.Stderr = root, os.Stderr
 	if err := build.Run(); err != nil {
 		return s, fmt.Errorf("building: %w", err)
@@ -124,7 +124,7 @@ func (s *shop) startInstance(i instance) error {
 	_, err := s.run(i.workload+"-agent", s.dir, "mesh-agent",
 		"--workload", "shop/"+i.workload, "--instance", i.workload+"-0",
 		"--controller", controllerAddress, "--root", filepath.Join(s.state(), "keys", "root.dsse.json"),
-		"--token-file", filepath.Join(s.tokens(), "shop", i.workload), "--state-dir", filepath.Join(s.dir, i.workload),
+		"--token-file", filepath.Join(s.tokens(), "shop", i.workload+".token"), "--state-dir", filepath.Join(s.dir, i.workload),
 		"--envoy", s.envoy, "--bind-address", i.sidecar(), "--app-address", i.app(),
 		"--status-address", i.sidecar()+":15020")
 	return err
