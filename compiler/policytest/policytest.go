@@ -8,6 +8,7 @@ package policytest
 import (
 	"fmt"
 	"math"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -123,7 +124,7 @@ func compare(m *check.Mesh, t *mesh.Test, want *mesh.TestExpect, got *reach.Resu
 	}
 	text("location", want.Location, got.Route.Location, routed)
 	text("upstream.path", want.Path, got.Route.Upstream.Path, routed)
-	text("upstream.host", want.Host, got.Route.Upstream.Host, routed)
+	text("upstream.host", want.Host, withoutPort(got.Route.Upstream.Host), routed)
 	if len(want.Destinations) > 0 && !sameDestinations(t, want.Destinations, got.Route.Destinations) {
 		out = append(out, Failure{"destinations", wantedText(t, want.Destinations), destinationsText(got.Route.Destinations), routed})
 	}
@@ -229,4 +230,12 @@ func destinationText(name, version string, percent float64, anyPercent bool) str
 		return name
 	}
 	return name + " " + strconv.FormatFloat(percent, 'f', -1, 64) + "%"
+}
+
+// withoutPort is a Host header as a case names it.
+func withoutPort(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		return name
+	}
+	return host
 }
