@@ -7,18 +7,19 @@ import (
 	"embed"
 	"fmt"
 	"path"
+	"strings"
 )
 
 //go:embed lib/*.rego
 var library embed.FS
 
-// Module is one file of the library.
+// Module is one file of the library, package mesh_compile.<Name>.
 type Module struct {
-	Path   string // within a bundle
+	Name   string
 	Source []byte
 }
 
-// Library returns the library, sorted by path.
+// Library returns the library, sorted by name.
 func Library() ([]Module, error) {
 	entries, err := library.ReadDir("lib") // sorted by name
 	if err != nil {
@@ -30,7 +31,7 @@ func Library() ([]Module, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading the policy library: %w", err)
 		}
-		out[i] = Module{Path: "/mesh_compile/" + e.Name(), Source: source}
+		out[i] = Module{Name: strings.TrimSuffix(e.Name(), ".rego"), Source: source}
 	}
 	return out, nil
 }

@@ -3,6 +3,7 @@ package authz
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/bundle"
@@ -37,15 +38,22 @@ func build(s *check.Settings, w *check.Workload, limit int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return write(rules, t)
+	library, err := g.library(t)
+	if err != nil {
+		return nil, err
+	}
+	return write(append(library, policies.Module{Name: "rules", Source: rules}), t.data())
 }
 
 // inbound writes what decides at a port, as ForInbound does.
 func (g *generator) inbound(in *check.Inbound, t *table) {
 	g.port, g.requests = in.Port, in.Protocol.IsHTTP()
+	if !g.requests {
+		g.addPort(connectionSet)
+	}
 	g.list(deniedSet, mesh.Deny, in.Access.Deny, t)
 	if in.Access.DefaultAllow {
-		g.open(in.Port)
+		g.addPort(openSet)
 		return
 	}
 	g.list(allowedSet, mesh.Allow, in.Access.Allow, t)
@@ -64,16 +72,22 @@ func (g *generator) list(set string, action mesh.AccessAction, rules []*mesh.Acc
 	}
 }
 
-func write(rules []byte, t *table) ([]byte, error) {
-	b := bundle.Bundle{Data: t.data()}
+// library leaves out what the rules do not use: the agent builds the input that
+// a bundle reads, and headers are the costly part of it.
+func (g *generator) library(t *table) ([]policies.Module, error) {
+	all, err := policies.Library()
+	return slices.DeleteFunc(all, func(m policies.Module) bool {
+		return m.Name == headerLibrary && !g.reads(headerLibrary) || m.Name == lookupLibrary && !t.used
+	}), err
+}
+
+func write(modules []policies.Module, data map[string]any) ([]byte, error) {
+	b := bundle.Bundle{Data: data}
 	b.Manifest.Roots = &[]string{root}
 	b.Manifest.SetRegoVersion(ast.RegoV1)
-	library, err := policies.Library()
-	if err != nil {
-		return nil, err
-	}
-	for _, m := range append(library, policies.Module{Path: "/mesh_compile/rules.rego", Source: rules}) {
-		b.Modules = append(b.Modules, bundle.ModuleFile{URL: m.Path, Path: m.Path, Raw: m.Source})
+	for _, m := range modules {
+		path := "/" + root + "/" + m.Name + ".rego"
+		b.Modules = append(b.Modules, bundle.ModuleFile{URL: path, Path: path, Raw: m.Source})
 	}
 	var out bytes.Buffer
 	if err := bundle.NewWriter(&out).DisableFormat(true).Write(b); err != nil {

@@ -9,8 +9,8 @@ import (
 )
 
 // condition is one that any value of a list may meet. holds is the form that
-// OPA finds rules by; function, of policies/lib/match.rego, says the same
-// and can be negated.
+// OPA finds rules by; function, of the library in package policies, says the
+// same and can be negated.
 type condition[T any] struct {
 	holds, function func([]T) *ast.Expr
 }
@@ -27,8 +27,8 @@ func (c condition[T]) addTo(e *[]*ast.Expr, yes, no []T) {
 
 // text is a condition on a string of the request: a function, its arguments
 // before the matchers, and where the input document has the string.
-func text(at *ast.Term, function string, args ...string) condition[mesh.StringMatch] {
-	f := func(values []mesh.StringMatch) *ast.Expr { return callMatch(function, args, matchers(values)) }
+func text(at, function *ast.Term, args ...string) condition[mesh.StringMatch] {
+	f := func(values []mesh.StringMatch) *ast.Expr { return call(function, args, matchers(values)) }
 	return condition[mesh.StringMatch]{function: f, holds: func(values []mesh.StringMatch) *ast.Expr {
 		if at == nil || !allExact(values) {
 			return f(values)
@@ -37,9 +37,14 @@ func text(at *ast.Term, function string, args ...string) condition[mesh.StringMa
 	}}
 }
 
-func callMatch(function string, args []string, list *ast.Term) *ast.Expr {
-	return call(ref("match", function), append(stringTerms(args), list)...)
+func call(function *ast.Term, args []string, list *ast.Term) *ast.Expr {
+	terms := append([]*ast.Term{function}, stringTerms(args)...)
+	return ast.NewExpr(append(terms, list))
 }
+
+func match(function string) *ast.Term { return ref(matchLibrary, function) }
+
+func headers(function string) *ast.Term { return ref(headerLibrary, function) }
 
 // source is what a source says of the caller.
 func (g *generator) source(s *mesh.Source) []*ast.Expr {
@@ -47,8 +52,8 @@ func (g *generator) source(s *mesh.Source) []*ast.Expr {
 	identityIs().addTo(&e, s.Principals, s.NotPrincipals)
 	identityIs().addTo(&e, g.accounts(s.ServiceAccounts), g.accounts(s.NotServiceAccounts))
 	g.namespaceIs().addTo(&e, s.Namespaces, s.NotNamespaces)
-	g.addressIn("peer").addTo(&e, s.IPBlocks, s.NotIPBlocks)
-	g.addressIn("client").addTo(&e, s.RemoteIPBlocks, s.NotRemoteIPBlocks)
+	g.addressIn(match("peer")).addTo(&e, s.IPBlocks, s.NotIPBlocks)
+	g.addressIn(headers("client")).addTo(&e, s.RemoteIPBlocks, s.NotRemoteIPBlocks)
 	if s.Meshed {
 		e = append(e, ast.StartsWith.Expr(principal(), ast.StringTerm("spiffe://"+g.settings.TrustDomain+"/")))
 	}
@@ -57,7 +62,7 @@ func (g *generator) source(s *mesh.Source) []*ast.Expr {
 
 func principal() *ast.Term { return ref("input", "attributes", "source", "principal") }
 
-func identityIs() condition[mesh.StringMatch] { return text(principal(), "identity") }
+func identityIs() condition[mesh.StringMatch] { return text(principal(), match("identity")) }
 
 func (g *generator) accounts(accounts []mesh.AccountRef) []mesh.StringMatch {
 	return mapped(accounts, func(a mesh.AccountRef) mesh.StringMatch {
@@ -66,7 +71,7 @@ func (g *generator) accounts(accounts []mesh.AccountRef) []mesh.StringMatch {
 }
 
 func (g *generator) namespaceIs() condition[mesh.StringMatch] {
-	named := text(nil, "namespace", g.settings.TrustDomain)
+	named := text(nil, match("namespace"), g.settings.TrustDomain)
 	checked := func(values []mesh.StringMatch) *ast.Expr {
 		for _, m := range values {
 			if _, err := segmentPattern(m); err != nil {
@@ -78,9 +83,9 @@ func (g *generator) namespaceIs() condition[mesh.StringMatch] {
 	return condition[mesh.StringMatch]{checked, checked}
 }
 
-func (g *generator) addressIn(function string) condition[string] {
+func (g *generator) addressIn(function *ast.Term) condition[string] {
 	in := func(blocks []string) *ast.Expr {
-		return callMatch(function, nil, ast.ArrayTerm(mapped(blocks, g.block)...))
+		return call(function, nil, ast.ArrayTerm(mapped(blocks, g.block)...))
 	}
 	return condition[string]{in, in}
 }
@@ -102,8 +107,8 @@ func (g *generator) operation(o *mesh.Operation) []*ast.Expr {
 		g.fail("port %d has no requests", g.port)
 	}
 	var e []*ast.Expr
-	text(httpField("method"), "method").addTo(&e, o.Methods, o.NotMethods)
-	text(ref("request", "path"), "path").addTo(&e, o.Paths, o.NotPaths)
+	text(httpField("method"), match("method")).addTo(&e, o.Methods, o.NotMethods)
+	text(ref(requestLibrary, "path"), match("path")).addTo(&e, o.Paths, o.NotPaths)
 	hostIn().addTo(&e, o.Hosts, o.NotHosts)
 	for i := range o.Headers {
 		e = append(e, headerHolds(&o.Headers[i]))
@@ -118,7 +123,7 @@ func httpField(path ...string) *ast.Term {
 // hostIn compares the authority without regard to case, see hostIs.
 func hostIn() condition[mesh.StringMatch] {
 	in := func(values []mesh.StringMatch) *ast.Expr {
-		return callMatch("host", nil, ast.ArrayTerm(mapped(values, hostMatcher)...))
+		return call(match("host"), nil, ast.ArrayTerm(mapped(values, hostMatcher)...))
 	}
 	return condition[mesh.StringMatch]{in, in}
 }
@@ -134,9 +139,9 @@ func hostMatcher(m mesh.StringMatch) *ast.Term {
 // headerIsIn is a condition on a header that is there.
 func headerIsIn(name string) condition[mesh.StringMatch] {
 	if strings.HasPrefix(name, ":") || name == "host" {
-		return text(nil, "header", name)
+		return text(nil, headers("is"), name)
 	}
-	return text(httpField("headers", name), "header", name)
+	return text(httpField("headers", name), headers("is"), name)
 }
 
 // headerHolds compares a header. An inverted comparison of a value takes absence
@@ -149,7 +154,7 @@ func headerHolds(h *mesh.HeaderMatch) *ast.Expr {
 	case h.Kind == mesh.Present:
 		return not(is.function(one))
 	}
-	return not(callMatch("header_or_empty", []string{h.Name}, matchers(one)))
+	return not(call(headers("is_or_empty"), []string{h.Name}, matchers(one)))
 }
 
 // when are the `when` entries of a rule.
@@ -166,9 +171,11 @@ func (g *generator) when(conditions []mesh.Condition) []*ast.Expr {
 		case w.Key == keyPrincipal:
 			identityIs().addTo(&e, w.Values, w.NotValues)
 		case w.Key == keySNI:
-			text(nil, "sni").addTo(&e, w.Values, w.NotValues)
-		case addressKeys[w.Key] != "":
-			g.addressIn(addressKeys[w.Key]).addTo(&e, mapped(w.Values, value), mapped(w.NotValues, value))
+			// Whoever asks OPA may not say the name, which is not the same as none.
+			e = append(e, ast.NewExpr(ref(requestLibrary, "sni")))
+			text(nil, match("sni")).addTo(&e, w.Values, w.NotValues)
+		case addressKeys[w.Key] != nil:
+			g.addressIn(addressKeys[w.Key]()).addTo(&e, mapped(w.Values, value), mapped(w.NotValues, value))
 		default:
 			g.fail("condition %q is not known", w.Key)
 		}
@@ -176,5 +183,8 @@ func (g *generator) when(conditions []mesh.Condition) []*ast.Expr {
 	return e
 }
 
-// addressKeys are functions of policies/lib/match.rego by key.
-var addressKeys = map[string]string{keySourceIP: "peer", keyRemoteIP: "client", keyDestination: "local"}
+var addressKeys = map[string]func() *ast.Term{
+	keySourceIP:    func() *ast.Term { return match("peer") },
+	keyRemoteIP:    func() *ast.Term { return headers("client") },
+	keyDestination: func() *ast.Term { return match("local") },
+}

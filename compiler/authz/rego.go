@@ -17,6 +17,16 @@ const (
 	deniedSet   = "denied"
 	exceptedSet = "excepted"
 	openSet     = "open"
+	// connectionSet are the ports without requests.
+	connectionSet = "connections"
+)
+
+// Packages of the library that rules refer to.
+const (
+	headerLibrary  = "headers"
+	lookupLibrary  = "lookup"
+	matchLibrary   = "match"
+	requestLibrary = "request"
 )
 
 // generator collects the rules of a workload. It keeps the first thing that it
@@ -42,7 +52,7 @@ func (g *generator) module() ([]byte, error) {
 	}
 	m := &ast.Module{Package: &ast.Package{Path: ref("data", "mesh_compile", "rules").Value.(ast.Ref)}}
 	m.Rules = g.rules
-	for _, name := range []string{"match", "request"} {
+	for _, name := range []string{headerLibrary, matchLibrary, requestLibrary} {
 		if g.reads(name) {
 			m.Imports = append(m.Imports, &ast.Import{Path: ref("data", "mesh_compile", name)})
 		}
@@ -84,10 +94,10 @@ func (g *generator) addHere(set string, member *ast.Term, body []*ast.Expr) {
 	g.add(set, member, append([]*ast.Expr{here}, body...)...)
 }
 
-// open says that a port allows what nothing denies.
-func (g *generator) open(port uint32) {
+// addPort says "set contains port".
+func (g *generator) addPort(set string) {
 	g.rules = append(g.rules, &ast.Rule{
-		Head: ast.NewHead(openSet, ast.UIntNumberTerm(uint64(port))),
+		Head: ast.NewHead(ast.Var(set), ast.UIntNumberTerm(uint64(g.port))),
 		Body: ast.NewBody(ast.NewExpr(ast.BooleanTerm(true))),
 	})
 }
@@ -96,7 +106,7 @@ func (g *generator) open(port uint32) {
 func (g *generator) looked(set string) {
 	id := ast.VarTerm("id")
 	g.add(set, id, &ast.Expr{Terms: &ast.SomeDecl{Symbols: []*ast.Term{
-		ast.Member.Call(id, ref("data", "mesh_compile", "lookup", set)),
+		ast.Member.Call(id, ref("data", "mesh_compile", lookupLibrary, set)),
 	}}})
 }
 
@@ -115,7 +125,7 @@ func (g *generator) rule(set string, r *mesh.AccessRule) {
 func (g *generator) exception(r *mesh.AccessRule) {
 	var rest []*ast.Expr
 	if len(r.ExceptFrom) > 0 {
-		rest = append(rest, ast.NewExpr(ref("request", "identity")))
+		rest = append(rest, ast.NewExpr(ref(requestLibrary, "identity")))
 	}
 	g.product(exceptedSet, r.ID, r.ExceptFrom, r.ExceptTo, rest)
 }

@@ -11,10 +11,6 @@ func ref(root string, path ...string) *ast.Term {
 	return ast.NewTerm(out)
 }
 
-func call(function *ast.Term, args ...*ast.Term) *ast.Expr {
-	return ast.NewExpr(append([]*ast.Term{function}, args...))
-}
-
 func not(e *ast.Expr) *ast.Expr {
 	e.Negated = true
 	return e

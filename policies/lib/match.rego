@@ -15,32 +15,19 @@ namespace(domain, matchers) if any_of(request.namespace(domain), matchers)
 
 peer(blocks) if any_block(request.peer, blocks)
 
-client(blocks) if any_block(request.client, blocks)
-
 local(blocks) if any_block(request.local, blocks)
 
 sni(matchers) if any_of(request.sni, matchers)
 
-method(matchers) if any_of(request.http.method, matchers)
+method(matchers) if any_of(request.method, matchers)
 
 path(matchers) if any_of(request.path, matchers)
 
 # A matcher with any_port also takes the authority without its port
 # (CVE-2021-39155, ISTIO-SECURITY-2021-008).
-host(matchers) if any_of(request.http.host, matchers)
+host(matchers) if any_of(request.host, matchers)
 
 host(matchers) if any_of(request.host_name, [m | some m in matchers; m.any_port])
-
-# A header of the request, or one of the pseudo-headers of HTTP/2. Envoy takes
-# "host" for ":authority".
-header(name, matchers) if any_of(request.header(name), matchers)
-
-header_or_empty(name, matchers) if header(name, matchers)
-
-header_or_empty(name, matchers) if {
-	not request.has_header(name)
-	any_of("", matchers)
-}
 
 any_of(value, matchers) if {
 	some matcher in matchers

@@ -1,8 +1,9 @@
-# What the rules of a workload say of a request, read from the input document of
-# the opa-envoy-plugin.
+# What the rules of a workload ask about a request, read from the input document
+# of the opa-envoy-plugin. Each field is read by its own path: the agent builds
+# only what a bundle reads, and headers are the costly part, see headers.rego.
 package mesh_compile.request
 
-http := input.attributes.request.http
+import data.mesh_compile.rules
 
 port := input.attributes.destination.address.socketAddress.portValue
 
@@ -26,67 +27,27 @@ namespace(domain) := parts[0] if {
 	count(parts) > 1
 }
 
+method := input.attributes.request.http.method
+
+host := input.attributes.request.http.host
+
 # What Envoy's url_path matches: no query and no fragment. Envoy has normalized
 # the path before it asks.
-path := split(split(http.path, "?")[0], "#")[0]
+path := split(split(input.attributes.request.http.path, "?")[0], "#")[0]
 
 # The authority without its port, where it has one.
-host_name := regex.find_all_string_submatch_n(`\A(.*):[0-9]+\z`, http.host, 1)[0][1]
-
-default headers := {}
-
-headers := http.headers
-
-header(name) := headers[name] if not name in pseudo
-
-header(":method") := http.method
-
-header(":path") := http.path
-
-header(":scheme") := http.scheme
-
-header(":authority") := http.host
-
-header("host") := http.host
-
-pseudo := {":method", ":path", ":scheme", ":authority", "host"}
-
-has_header(name) if header(name)
-
-# The original client as Envoy's HTTP connection manager sees it with
-# use_remote_address false: the last entry of x-forwarded-for if it is an
-# address, else the peer (Http::Utility::getLastAddressFromXFF).
-client := forwarded if {
-	is_address(forwarded)
-} else := peer
-
-forwarded := trim_space(entries[count(entries) - 1]) if entries := split(headers["x-forwarded-for"], ",")
-
-is_address(text) if net.cidr_is_valid(concat("", [text, "/32"]))
-
-# What the lookup table knows a request by; "" stands for any.
-callers := {"", identity}
-
-callers := {""} if not identity
-
-methods := {"", http.method}
-
-methods := {""} if not http
-
-paths := {"", path}
-
-paths := {""} if not http
+host_name := regex.find_all_string_submatch_n(`\A(.*):[0-9]+\z`, host, 1)[0][1]
 
 # Nothing is allowed on an input that lacks what rules ask about: a negated
 # condition holds for what is not there.
 complete if {
 	is_string(peer)
-	not http
+	port in rules.connections
 }
 
 complete if {
 	is_string(peer)
-	is_string(http.method)
-	is_string(http.path)
-	is_string(http.host)
+	is_string(method)
+	is_string(path)
+	is_string(host)
 }
