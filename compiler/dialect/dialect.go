@@ -161,11 +161,14 @@ func unsupported(doc *load.Document) diag.List {
 }
 
 func instead(doc *load.Document) string {
+	g := find(doc.Group())
+	if hint := istio.Instead(doc.Kind); hint != "" && g.dialect == mesh.Istio {
+		return hint
+	}
 	kinds := kindsOf(doc.Group())
 	if near := load.Nearest(doc.Kind, kinds); near != "" {
 		return "did you mean " + near + "?"
 	}
-	g := find(doc.Group())
 	var ways []string
 	if len(kinds) > 0 {
 		ways = append(ways, "of this group we read "+strings.Join(kinds, ", "))

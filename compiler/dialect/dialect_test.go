@@ -1,57 +1,33 @@
 package dialect
 
 import (
+	"strings"
 	"testing"
+	"testing/fstest"
 
-	"github.com/mesh-compile/mesh-compile/compiler/dialect/dialecttest"
 	"github.com/mesh-compile/mesh-compile/compiler/load"
 )
 
+// TestUnsupported: a kind of a policy group that is not translated is an error
+// that says what to do instead.
 func TestUnsupported(t *testing.T) {
-	dialecttest.Golden(t, "testdata/*.txtar", Translate)
-}
-
-func TestLookup(t *testing.T) {
-	for _, c := range []struct {
-		version, kind string
-		want          Status
-	}{
-		{"mesh-compile.dev/v1alpha1", "MeshRoute", Supported},
-		{"mesh-compile.dev/v1alpha1", "Ownership", Unsupported},
-		{"mesh-compile.dev/v2", "MeshRoute", Unsupported},
-		{"gateway.networking.k8s.io/v1", "HTTPRoute", Unsupported},
-		{"policy.linkerd.io/v1beta3", "Server", Unsupported},
-		{"networking.istio.io/v1", "NoSuchKind", Unsupported},
-		{"v1", "Service", Supported},
-		{"v1", "ConfigMap", Foreign},
-		{"apps/v1", "ReplicaSet", Foreign},
-		{"kustomize.config.k8s.io/v1beta1", "Kustomization", Supported},
-		{"example.com/v1", "MeshRoute", Foreign},
-		{"", "", Foreign},
+	for _, test := range []struct{ version, kind, fix string }{
+		{"networking.istio.io/v1alpha3", "EnvoyFilter", "there is no raw Envoy configuration"},
+		{"networking.istio.io/v1", "ServiceEntry", "write an ExternalService"},
+		{"networking.istio.io/v1", "VirtualServce", "did you mean VirtualService?"},
+		{"networking.istio.io/v2", "VirtualService", "write apiVersion networking.istio.io/v1 "},
+		{"security.istio.io/v1", "RequestAuthentication", "tokens are not verified yet"},
+		{"extensions.istio.io/v1alpha1", "WasmPlugin", "remove it: there is no native way"},
+		{"gateway.networking.k8s.io/v1", "GatewayClass", "the native kind is MeshRoute"},
 	} {
-		if _, got := Lookup(c.version, c.kind); got != c.want {
-			t.Errorf("Lookup(%q, %q) = %d, want %d", c.version, c.kind, got, c.want)
+		text := "apiVersion: " + test.version + "\nkind: " + test.kind + "\nmetadata: {name: x, namespace: y}\n"
+		result, _ := load.Load(fstest.MapFS{"in.yaml": {Data: []byte(text)}}, load.Options{Groups: Reading})
+		if len(result.Documents) != 1 {
+			t.Fatalf("%s %s: %d documents", test.version, test.kind, len(result.Documents))
 		}
-	}
-}
-
-func TestReading(t *testing.T) {
-	for _, c := range []struct {
-		group, kind string
-		want        load.Reading
-	}{
-		{"mesh-compile.dev", "Mesh", load.Reading{Read: true, Strict: true, Cluster: true}},
-		{"mesh-compile.dev", "MeshRoute", load.Reading{Read: true, Strict: true}},
-		{"linkerd.io", "ServiceProfile", load.Reading{Read: true, Strict: true}},
-		{"", "Namespace", load.Reading{Read: true, Cluster: true}},
-		{"", "Service", load.Reading{Read: true}},
-		{"", "Secret", load.Reading{}},
-		{"apps", "Deployment", load.Reading{Read: true}},
-		{"kustomize.config.k8s.io", "Kustomization", load.Reading{}},
-		{"example.com", "Service", load.Reading{}},
-	} {
-		if got := Reading(c.group, c.kind); got != c.want {
-			t.Errorf("Reading(%q, %q) = %+v, want %+v", c.group, c.kind, got, c.want)
+		_, diags := Translate(result.Documents[0])
+		if len(diags) != 1 || diags[0].Fix == nil || !strings.HasPrefix(diags[0].Fix.Message, test.fix) {
+			t.Errorf("%s %s: got %+v, want the fix %q", test.version, test.kind, diags, test.fix)
 		}
 	}
 }

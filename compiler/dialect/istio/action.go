@@ -24,7 +24,7 @@ func (t *translator) actions(n *load.Node, r *mesh.Rule) {
 	var done *load.Field
 	for _, key := range []string{"route", "redirect", "directResponse", "delegate"} {
 		f := n.Field(key)
-		if f == nil || key == "route" && len(items(n, key)) == 0 {
+		if f == nil || f.Value.Kind == load.List && len(f.Value.Items) == 0 {
 			continue
 		}
 		if done != nil {
@@ -52,6 +52,8 @@ func (t *translator) action(n *load.Node, r *mesh.Rule, f *load.Field) {
 		r.Redirect = t.redirect(f.Value, n)
 	case "directResponse":
 		r.Respond = t.directResponse(f.Value)
+	case "delegate": // the shape refuses it; beside it Istio takes what else a rule says
+		return
 	}
 	for _, key := range []string{"fault", "rewrite"} {
 		t.exclusive(n, f.Key, key, "the request is not sent on")

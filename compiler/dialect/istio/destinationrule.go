@@ -141,9 +141,7 @@ func (t *translator) clientTLS(n *load.Node) *mesh.ClientTLS {
 func (t *translator) tlsFields(n *load.Node, c *mesh.ClientTLS) {
 	var meaningless, needed []string
 	switch c.Mode {
-	case "disable":
-		meaningless = []string{"clientCertificate", "privateKey", "caCertificates", "subjectAltNames", "sni", "insecureSkipVerify"}
-	case "mesh":
+	case "disable", "mesh":
 		meaningless = []string{"clientCertificate", "privateKey", "caCertificates", "subjectAltNames", "sni", "insecureSkipVerify"}
 	case "simple":
 		meaningless = []string{"clientCertificate", "privateKey"}
@@ -159,23 +157,28 @@ func (t *translator) tlsFields(n *load.Node, c *mesh.ClientTLS) {
 		}
 	}
 	for _, key := range needed {
-		if text(n, key) == "" {
+		if text(n, key) == "" && n.Get("credentialName") == nil {
 			t.wrong(t.at(n, key), "mode MUTUAL needs %s", key)
 		}
 	}
 }
 
+// meaninglessTLS says what becomes of a field that the mode does not read. Istio
+// refuses it with ISTIO_MUTUAL and with insecureSkipVerify, else ignores it.
 func (t *translator) meaninglessTLS(f *load.Field, n *load.Node, c *mesh.ClientTLS) {
-	mode := text(n, "mode")
+	ownCertificate := f.Key == "clientCertificate" || f.Key == "privateKey"
 	switch {
-	case c.SkipCheck && (c.Mode == "simple" || c.Mode == "mutual") && f.Key != "clientCertificate" && f.Key != "privateKey":
-		t.wrong(f.KeySpan, "%s has no meaning with insecureSkipVerify", f.Key)
 	case c.Mode == "mesh" && (f.Key == "sni" || f.Key == "subjectAltNames"):
-		d := t.unsupported(f.KeySpan, "%s is not supported with mode %s", f.Key, mode)
+		d := t.unsupported(f.KeySpan, "%s is not supported with mode ISTIO_MUTUAL", f.Key)
 		fix(d, "leave it out: the identities of the service's workloads are expected")
-	case c.Mode == "disable":
-		t.warn(f.KeySpan, "%s has no effect with mode DISABLE", f.Key)
+	case c.Mode == "mesh":
+		t.wrong(f.KeySpan, "%s has no meaning with mode ISTIO_MUTUAL", f.Key)
+	case c.Mode == "simple" && ownCertificate:
+		d := t.warn(f.KeySpan, "%s has no effect with mode SIMPLE: no certificate is shown", f.Key)
+		fix(d, "write mode: MUTUAL")
+	case c.SkipCheck:
+		t.wrong(f.KeySpan, "%s has no meaning with insecureSkipVerify", f.Key)
 	default:
-		t.wrong(f.KeySpan, "%s has no meaning with mode %s", f.Key, mode)
+		t.warn(f.KeySpan, "%s has no effect with mode DISABLE", f.Key)
 	}
 }

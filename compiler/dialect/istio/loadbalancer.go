@@ -32,12 +32,17 @@ func (t *translator) loadBalancing(n *load.Node) *mesh.LoadBalancing {
 	if hash := n.Get("consistentHash"); hash != nil {
 		t.consistentHash(hash, lb)
 	}
-	if locality := n.Get("localityLbSetting"); locality != nil && !isFalse(locality, "enabled") {
+	if locality := n.Get("localityLbSetting"); locality != nil && !isFalse(locality, "enabled") && !distributes(locality) {
 		d := t.unsupported(n.Field("localityLbSetting").KeySpan, "localityLbSetting is not supported: endpoints are chosen without regard to their locality")
 		fix(d, "leave it out, or write enabled: false")
 	}
 	t.warmup(n, lb)
 	return lb
+}
+
+// distributes reports fields that the shape refuses one by one.
+func distributes(locality *load.Node) bool {
+	return len(items(locality, "distribute"))+len(items(locality, "failover"))+len(items(locality, "failoverPriority")) > 0
 }
 
 // consistentHash reads what is hashed, and over which table.

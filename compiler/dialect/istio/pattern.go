@@ -113,6 +113,9 @@ func (t *translator) blocks(list []*load.Node, key string) []string {
 		}
 		p, err := netip.ParsePrefix(v.Text)
 		if err != nil {
+			if placeholder(v.Text) {
+				continue
+			}
 			t.wrong(v.Span, "%s %q is no address block: write it as 10.0.0.0/8 or 2001:db8::/32", key, v.Text)
 			continue
 		}

@@ -45,7 +45,8 @@ func (t *translator) retry(n *load.Node) *mesh.Retry {
 		AvoidPreviousHosts: !isFalse(n, "retryIgnorePreviousHosts"),
 		Span:               n.Span,
 	}
-	if r.Attempts == 0 && (n.Get("perTryTimeout") != nil || text(n, "retryOn") != "") {
+	written := n.Get("attempts")
+	if (written == nil || written.Text == "0") && (n.Get("perTryTimeout") != nil || text(n, "retryOn") != "") {
 		d := t.wrong(t.at(n, "attempts"), "retries are described, and attempts is 0, which switches them off")
 		fix(d, "write attempts: with the number of repetitions, or attempts: 0 alone")
 	}

@@ -253,3 +253,7 @@ func isLabel(s string) bool {
 		return r != '-' && (r < 'a' || r > 'z') && (r < '0' || r > '9')
 	})
 }
+
+// placeholder reports a variable without a value, which has a diagnostic of the
+// loader already.
+func placeholder(s string) bool { return strings.Contains(s, "${") || strings.Contains(s, "$(") }

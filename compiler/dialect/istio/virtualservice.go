@@ -64,7 +64,7 @@ func (t *translator) ref(n *load.Node) mesh.Ref {
 // hostName checks a DNS name, which may begin with a wildcard, or an IP address.
 func (t *translator) hostName(n *load.Node) bool {
 	name := strings.ToLower(n.Text)
-	if _, err := netip.ParseAddr(name); err == nil || name == "*" {
+	if _, err := netip.ParseAddr(name); err == nil || name == "*" || placeholder(name) {
 		return true
 	}
 	name = strings.TrimSuffix(strings.TrimPrefix(name, "*."), ".")
@@ -137,7 +137,7 @@ func (t *translator) gatewayName(n *load.Node) string {
 	if namespace == "." {
 		namespace = t.Namespace
 	}
-	if !isLabel(namespace) || !isLabel(name) {
+	if (!isLabel(namespace) || !isLabel(name)) && !placeholder(n.Text) {
 		t.wrong(n.Span, "gateway %q: want name or namespace/name", n.Text)
 	}
 	return namespace + "/" + name

@@ -1,0 +1,103 @@
+package istio
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// TestFields compares table fields with the descriptors: each field that a
+// supported kind can reach is treated in exactly one way, and no other stands
+// in the table.
+func TestFields(t *testing.T) {
+	reached := map[string]protoreflect.MessageDescriptor{}
+	for _, k := range kinds {
+		reach(k.spec.ProtoReflect().Descriptor(), reached)
+	}
+	for name, md := range reached {
+		u, ok := fields[name]
+		if !ok {
+			t.Errorf("message %s is reached and not in the table", name)
+			continue
+		}
+		times := map[string]int{}
+		for field := range strings.FieldsSeq(u.reads) {
+			times[field]++
+		}
+		for _, others := range []map[string]string{u.warns, u.refuses} {
+			for field, instead := range others {
+				times[field]++
+				if instead == "" {
+					t.Errorf("%s.%s: nothing says what to write instead", name, field)
+				}
+			}
+		}
+		for i := range md.Fields().Len() {
+			field := md.Fields().Get(i).JSONName()
+			if times[field] != 1 {
+				t.Errorf("%s.%s is treated in %d ways, want 1", name, field, times[field])
+			}
+			delete(times, field)
+		}
+		for field := range times {
+			t.Errorf("%s.%s does not exist", name, field)
+		}
+	}
+	for name := range fields {
+		if reached[name] == nil {
+			t.Errorf("message %s is not reached", name)
+		}
+	}
+}
+
+// reach collects the messages below fields that are read.
+func reach(md protoreflect.MessageDescriptor, found map[string]protoreflect.MessageDescriptor) {
+	name := messageName(md)
+	if found[name] != nil {
+		return
+	}
+	found[name] = md
+	for i := range md.Fields().Len() {
+		fd := md.Fields().Get(i)
+		if treatments[name][fd.JSONName()].treatment == refused {
+			continue
+		}
+		if fd.IsMap() {
+			fd = fd.MapValue()
+		}
+		if m := fd.Message(); m != nil && m.ParentFile().Package() != "google.protobuf" {
+			reach(m, found)
+		}
+	}
+}
+
+// TestEveryFieldIsRead demands that the translators name each field that the
+// table says they read: one that they forgot would be dropped in silence.
+func TestEveryFieldIsRead(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var code strings.Builder
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") || file == "fields.go" {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		code.Write(text)
+	}
+	for message, rules := range treatments {
+		for field, r := range rules {
+			if r.treatment != refused && !strings.Contains(code.String(), strconv.Quote(field)) {
+				t.Errorf("no translator reads %s.%s", message, field)
+			}
+		}
+	}
+}

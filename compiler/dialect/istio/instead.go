@@ -1,0 +1,20 @@
+package istio
+
+// natively says what to write instead of a kind that is not translated.
+var natively = map[string]string{
+	"Gateway":               "gateways are not supported yet: a VirtualService for the gateway mesh routes what sidecars send",
+	"ServiceEntry":          "write an ExternalService (a host outside the mesh) or a MeshWorkload (a workload of it)",
+	"WorkloadEntry":         "write a MeshWorkload with its endpoints",
+	"WorkloadGroup":         "write a MeshWorkload with its endpoints",
+	"Sidecar":               "write a MeshWorkload with uses (what it may call) and egress",
+	"EnvoyFilter":           "there is no raw Envoy configuration: retries, timeouts, faults, headers, CORS and circuit breaking are fields of MeshRoute and TrafficPolicy, access is AccessPolicy; a filter of your own has no native way",
+	"ProxyConfig":           "remove it: the settings of the proxies are those of their agent",
+	"RequestAuthentication": "tokens are not verified yet; remove it together with the policies that ask for claims",
+	"WasmPlugin":            "remove it: there is no native way to run code of your own in the proxies",
+	"TrafficExtension":      "remove it: there is no native way to run code of your own in the proxies",
+	"Telemetry":             "remove it: access logs, metrics and trace context are on for every proxy, and not configurable yet",
+}
+
+// Instead says what to write instead of a kind of Istio's that has no
+// translator, "" where nothing is known of it.
+func Instead(kind string) string { return natively[kind] }
