@@ -36,10 +36,11 @@ func Git(ctx context.Context, dir, rev, sub string) (*Tree, error) {
 		return nil, fmt.Errorf("finding %s in git revision %s: %w", sub, rev, err)
 	}
 	m := newMemory()
-	if err := g.read(m, hash, sub); err != nil {
+	within, err := g.read(m, hash, sub)
+	if err != nil {
 		return nil, fmt.Errorf("reading git revision %s: %w", name, err)
 	}
-	t, err := m.tree(name)
+	t, err := m.treeAt(name, within)
 	if err != nil {
 		return nil, err
 	}
@@ -84,19 +85,20 @@ type blob struct {
 	link       bool
 }
 
-func (g git) read(m *memory, hash, sub string) error {
+// read reads a tree or a file and returns the directory that names count from.
+func (g git) read(m *memory, hash, sub string) (string, error) {
 	kind, err := g.line("cat-file", "-t", hash)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if kind == "blob" {
-		return g.contents(m, []blob{{name: path.Base(sub), hash: hash}})
+		return path.Dir(sub), g.contents(m, []blob{{name: path.Base(sub), hash: hash}})
 	}
 	blobs, err := g.list(hash)
 	if err != nil {
-		return err
+		return "", err
 	}
-	return g.contents(m, blobs)
+	return sub, g.contents(m, blobs)
 }
 
 // list names the policy files of a tree. Submodules have no files here.

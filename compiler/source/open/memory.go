@@ -76,6 +76,14 @@ func (m *memory) check(name string) error {
 	return nil
 }
 
+func (m *memory) treeAt(name, dir string) (*Tree, error) {
+	t, err := m.tree(name)
+	if err == nil {
+		t.Dir = dir
+	}
+	return t, err
+}
+
 // tree resolves the links and indexes the directories. A link that leads
 // nowhere fails when it is opened, like one on disk.
 func (m *memory) tree(name string) (*Tree, error) {

@@ -26,16 +26,20 @@ type Tree struct {
 	Name     string // as a person would name it: "policies", "main:policies", "standard input"
 	Commit   string // git only: the commit's hash
 	TreeHash string // git only: the hash of the tree or file that was read
+	// Dir is the place of FS, so that a file of it can be opened from the current
+	// directory as Dir/name; "" on standard input. In a git revision it counts
+	// from the top of the repository.
+	Dir string
 
-	root *os.Root
+	close func() error
 }
 
 // Close releases the directory that Tree.FS reads from.
 func (t *Tree) Close() error {
-	if t.root == nil {
+	if t.close == nil {
 		return nil
 	}
-	return t.root.Close()
+	return t.close()
 }
 
 // StdinName is the file name of what came on standard input.
@@ -82,7 +86,8 @@ func directory(path string) (*Tree, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the policy repository: %w", err)
 	}
-	return &Tree{FS: root.FS(), Name: filepath.ToSlash(filepath.Clean(path)), root: root}, nil
+	name := filepath.ToSlash(filepath.Clean(path))
+	return &Tree{FS: root.FS(), Name: name, Dir: name, close: root.Close}, nil
 }
 
 // file opens one file, and the kustomization beside it, which may say its
@@ -101,7 +106,7 @@ func file(path string) (*Tree, error) {
 			return nil, err
 		}
 	}
-	return m.tree(filepath.ToSlash(path))
+	return m.treeAt(filepath.ToSlash(path), filepath.ToSlash(filepath.Dir(path)))
 }
 
 func (m *memory) addFile(path string) error {

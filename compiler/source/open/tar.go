@@ -28,7 +28,7 @@ func archive(name string) (*Tree, error) {
 	if err := m.tar(f); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", name, err)
 	}
-	return m.tree(filepath.ToSlash(name))
+	return m.treeAt(filepath.ToSlash(name), filepath.ToSlash(filepath.Clean(name)))
 }
 
 // maxArchive bounds an archive once decompressed, files that are skipped
