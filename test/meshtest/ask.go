@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -110,6 +111,9 @@ func (m *Mesh) calleeSide(ctx context.Context, out *Observation, address, id str
 	}
 	line, err := callee.logged(ctx, id)
 	out.CalleeDetails, out.Peer = line.Details, line.Peer
+	if out.Received == nil && line.Details == "via_upstream" {
+		out.Received = callee.received(id) // an answer without a body
+	}
 	return err
 }
 
@@ -162,6 +166,16 @@ func (m *Mesh) instanceAt(address string) *instance {
 	for _, i := range m.all() {
 		if i.ip == host {
 			return i
+		}
+	}
+	return nil
+}
+
+// received is what the application got of a request.
+func (i *instance) received(id string) *envoytest.Received {
+	for _, r := range slices.Backward(i.echo.Received()) {
+		if r.Headers.Get(requestID) == id {
+			return &r
 		}
 	}
 	return nil

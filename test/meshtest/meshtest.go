@@ -41,8 +41,8 @@ type Mesh struct {
 	mesh      *check.Mesh
 	ca        *authority
 	slices    func(*check.Workload) (xds.Slice, error)
-	instances map[string][]*instance   // by workload
-	outside   map[string]*outside      // by cluster: destinations without a proxy of ours
+	instances map[string][]*instance    // by workload
+	outside   map[string]*outside       // by cluster: destinations without a proxy of ours
 	backends  map[string]*check.Backend // by cluster
 	serial    serial
 }
