@@ -26,10 +26,10 @@ func (t *translator) virtualService(spec *load.Node) {
 	if route.ServiceWhenUnmatched && spec.Get("tls") == nil && spec.Get("tcp") == nil {
 		t.wrong(t.at(spec, "http"), "the VirtualService has no http rules")
 	}
-	names := map[string]int{}
 	for i, n := range items(spec, "http") {
-		route.Rules = append(route.Rules, t.rules(n, ruleName(n, i, names), route)...)
+		route.Rules = append(route.Rules, t.rules(n, ruleName(n, i), route)...)
 	}
+	identify(route)
 	t.out.Routes = []*mesh.Route{route}
 }
 
@@ -143,24 +143,30 @@ func (t *translator) gatewayName(n *load.Node) string {
 	return namespace + "/" + name
 }
 
-// ruleName is the name of a rule in ids: its own, else its number. Istio lets
-// two rules share a name, ids may not.
-func ruleName(n *load.Node, i int, names map[string]int) string {
-	name := text(n, "name")
-	if name == "" {
-		return "#" + strconv.Itoa(i+1)
+// ruleName is a rule's own name, else its number.
+func ruleName(n *load.Node, i int) string {
+	if name := text(n, "name"); name != "" {
+		return name
 	}
-	names[name]++
-	if again := names[name]; again > 1 {
-		name += "#" + strconv.Itoa(again)
+	return "#" + strconv.Itoa(i+1)
+}
+
+// identify gives every rule an id of its own: Istio lets rules share a name.
+func identify(route *mesh.Route) {
+	times := map[string]int{}
+	for _, r := range route.Rules {
+		times[r.Name]++
+		if again := times[r.Name]; again > 1 {
+			r.Name += "#" + strconv.Itoa(again)
+		}
+		r.ID = route.ID() + "/" + r.Name
 	}
-	return name
 }
 
 // rules reads one http rule. Istio names the routes of a rule by the names of
 // its matches too, so that a rule with named matches is one rule for each.
 func (t *translator) rules(n *load.Node, name string, route *mesh.Route) []*mesh.Rule {
-	r := &mesh.Rule{ID: t.ID() + "/" + name, Name: name, Span: n.Span}
+	r := &mesh.Rule{Name: name, Span: n.Span}
 	if n.Get("name") != nil {
 		r.Span = t.at(n, "name")
 	}
@@ -179,8 +185,7 @@ func (t *translator) rules(n *load.Node, name string, route *mesh.Route) []*mesh
 		case named || len(out) == 0:
 			one := *r
 			if named {
-				one.Name += "." + matchName(m, i)
-				one.ID = t.ID() + "/" + one.Name
+				one.Name += "." + ruleName(m, i)
 			}
 			one.Matches = []mesh.Match{match}
 			out = append(out, &one)
@@ -189,11 +194,4 @@ func (t *translator) rules(n *load.Node, name string, route *mesh.Route) []*mesh
 		}
 	}
 	return out
-}
-
-func matchName(m *load.Node, i int) string {
-	if name := text(m, "name"); name != "" {
-		return name
-	}
-	return "#" + strconv.Itoa(i+1)
 }
