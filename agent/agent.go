@@ -143,7 +143,9 @@ func (a *Agent) run(ctx context.Context, server *grpc.Server, socket net.Listene
 	group.Go(func() error { return a.serveStatus(ctx) })
 	group.Go(func() error { return a.runEnvoy(ctx, server) })
 	a.restoreCredential()
-	a.restore()
+	if a.restore() {
+		group.Go(func() error { return a.serveRestored(ctx) })
+	}
 	group.Go(func() error { return a.keepIdentity(ctx) })
 	group.Go(func() error { return a.keepApplying(ctx) })
 	group.Go(func() error { return a.keepEndpoints(ctx) })

@@ -179,9 +179,6 @@ func (a *Agent) activate(ctx context.Context, r *verify.Release) {
 	}
 	a.rejected = nil
 	a.change(func() { a.active, a.trying = r, nil })
-	if r.Bundle == nil {
-		a.authz.Unload() // the listeners that asked are gone
-	}
 	a.config.Log.Info("a release is live", "sequence", r.Release.Sequence, "took", time.Since(began).Round(time.Millisecond))
 	a.tell(r, deliveryv1.ReportRequest_STATE_APPLIED, "", "")
 	if err := a.sweep(); err != nil {
@@ -215,7 +212,8 @@ func (a *Agent) put(ctx context.Context, r *verify.Release) error {
 	return a.xds.Settle(ctx)
 }
 
-// prepare puts in force what the listeners and clusters of r rely on.
+// prepare puts in force what the listeners and clusters of r rely on. A policy
+// that r does not need stays: listeners that drain go on asking.
 func (a *Agent) prepare(ctx context.Context, r *verify.Release) error {
 	if r.Bundle != nil {
 		if err := a.authz.Load(ctx, r.Bundle); err != nil {
@@ -238,9 +236,6 @@ func (a *Agent) putBack() error {
 	if a.active == nil {
 		a.change(func() { a.trying = nil })
 		return nil
-	}
-	if a.active.Bundle == nil {
-		a.authz.Unload()
 	}
 	return errors.Join(a.prepare(context.Background(), a.active), a.serveEndpoints(a.book.Clusters()))
 }

@@ -79,20 +79,20 @@ func (a *Agent) keepEndpoints(ctx context.Context) error {
 
 // storeEndpoints keeps them for a start without a controller.
 func (a *Agent) storeEndpoints(ctx context.Context) error {
-	var stored []byte
+	stored, _ := a.store.Read(endpointsFile) // one that does not read is written anew
 	for {
 		changed := a.book.Changed()
 		data, err := a.book.Encode()
-		if err == nil && string(data) != string(stored) {
+		if err == nil && len(data) > 0 && string(data) != string(stored) {
 			err = a.store.Write(endpointsFile, data)
 			stored = data
+			// Pods that come and go by the hundred are one write.
+			if !sleepUntil(ctx, time.Now().Add(time.Second)) {
+				return nil
+			}
 		}
 		if err != nil {
 			a.config.Log.Error("endpoints are not stored", "error", err)
-		}
-		// Pods that come and go by the hundred are one write.
-		if !sleepUntil(ctx, time.Now().Add(time.Second)) {
-			return nil
 		}
 		select {
 		case <-ctx.Done():
@@ -100,4 +100,18 @@ func (a *Agent) storeEndpoints(ctx context.Context) error {
 		case <-changed:
 		}
 	}
+}
+
+// serveRestored serves the endpoints that were stored. A new Envoy then gets
+// empty answers for the other clusters, so that it starts; one that has been
+// running knows better than this agent, and is told nothing until the
+// controller says something.
+func (a *Agent) serveRestored(ctx context.Context) error {
+	known, cancel := context.WithTimeout(ctx, endpointsWait)
+	defer cancel()
+	a.book.Wait(known)
+	if ctx.Err() != nil || a.envoy.State().Adopted {
+		return nil
+	}
+	return a.serveEndpoints(a.book.Clusters())
 }

@@ -12,7 +12,7 @@ import (
 // Envoy's, so that one address is scraped for a proxy.
 func (a *Agent) serveMetrics(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
-	s := a.currentStatus()
+	s := a.currentStatus(r.Context())
 	metric(w, "release_sequence", "gauge", "Sequence of the release that Envoy runs.", s.Sequence)
 	metric(w, "high_water_mark", "gauge", "Highest sequence that was verified.", s.Mark)
 	metric(w, "releases_applied_total", "counter", "Releases that Envoy took.", s.Applied)

@@ -10,12 +10,13 @@ import (
 	deliveryv1 "github.com/mesh-compile/mesh-compile/controller/delivery/v1"
 )
 
-// restore serves the last good release, without a controller. An Envoy that
-// runs already finds that nothing has changed; otherwise one is started.
-func (a *Agent) restore() {
+// restore serves the last good release, if there is one, without a controller.
+// An Envoy that runs already finds that nothing has changed; otherwise one is
+// started.
+func (a *Agent) restore() bool {
 	record := a.store.State().Current
 	if record == nil || a.currentCredential() == nil {
-		return
+		return false
 	}
 	r, err := a.reopen(record)
 	if err == nil {
@@ -25,11 +26,12 @@ func (a *Agent) restore() {
 		// The controller can help; serving half of it would not.
 		a.config.Log.Error("the last good release is lost", "error", err)
 		a.change(func() { a.status.refused(string(sign.CodeOf(err)), err.Error()) })
-		return
+		return false
 	}
 	a.startEnvoy()
 	a.config.Log.Info("the last good release is served", "sequence", r.Release.Sequence)
 	a.tell(r, deliveryv1.ReportRequest_STATE_APPLIED, "", "")
+	return true
 }
 
 func (a *Agent) reopen(record *store.Record) (*verify.Release, error) {
@@ -52,7 +54,7 @@ func (a *Agent) install(r *verify.Release) error {
 			a.config.Log.Warn("stored endpoints are lost", "error", err)
 		}
 	}
-	if err := a.serveEndpoints(a.book.Clusters()); err != nil {
+	if err := a.serveEndpoints(a.book.Known()); err != nil {
 		return err
 	}
 	a.xds.Install(snapshot)

@@ -55,6 +55,15 @@ func (s slice) name() string {
 	return s.cluster
 }
 
+// clusters are those that take live endpoints.
+func (s slice) clusters() []string {
+	out := []string{s.name()}
+	for i := range s.others {
+		out = append(out, "other-"+strconv.Itoa(i))
+	}
+	return out
+}
+
 func (s slice) release(t *testing.T, roots []byte) *artifact.Release {
 	t.Helper()
 	p := s.parts(t)
@@ -103,8 +112,7 @@ func (s slice) parts(t *testing.T) *parts {
 		listeners: []*listenerv3.Listener{s.outboundListener(t), s.inboundListener(t)},
 		routes:    []*routev3.RouteConfiguration{s.routes("outbound", s.name())},
 	}
-	for i := range s.others {
-		name := "other-" + strconv.Itoa(i)
+	for _, name := range s.clusters()[1:] {
 		p.clusters = append(p.clusters, s.edsCluster(name, clientTLS(t)))
 		p.limits.Clusters = append(p.limits.Clusters, artifact.ClusterConstraint{Name: name, Ports: []uint32{s.inbound}, SANs: []string{spiffeID}, MTLS: true})
 	}

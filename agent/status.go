@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -85,7 +84,7 @@ type Status struct {
 }
 
 // currentStatus collects the page.
-func (a *Agent) currentStatus() Status {
+func (a *Agent) currentStatus(ctx context.Context) Status {
 	out := Status{
 		Version: 1, Workload: a.config.Workload, Instance: a.config.Instance, Controller: a.config.Controller,
 		Endpoints: a.book.Dropped(), XDS: a.xds.Counts(), Mark: a.store.State().Mark.Sequence,
@@ -107,13 +106,14 @@ func (a *Agent) currentStatus() Status {
 			out.Sequence, out.Release = a.active.Release.Sequence, a.active.Digest.String()
 		}
 	})
-	out.Waiting = a.waiting(out)
+	out.Waiting = a.waiting(ctx, out)
 	out.Ready = out.Waiting == ""
 	return out
 }
 
-// waiting says what keeps the proxy from taking traffic.
-func (a *Agent) waiting(s Status) string {
+// waiting says what keeps the proxy from taking traffic. Envoy is live when its
+// first listeners are warm.
+func (a *Agent) waiting(ctx context.Context, s Status) string {
 	switch {
 	case s.SPIFFEID == "":
 		return "no certificate yet: " + s.Certificate.Error
@@ -126,19 +126,13 @@ func (a *Agent) waiting(s Status) string {
 	case !a.xds.Connected():
 		return "envoy is not connected yet"
 	}
+	switch info, err := a.envoy.Admin().Info(ctx); {
+	case err != nil:
+		return err.Error()
+	case info.State != "LIVE":
+		return "envoy is " + info.State
+	}
 	return ""
-}
-
-// ready also asks Envoy.
-func (a *Agent) ready(ctx context.Context) error {
-	if s := a.currentStatus(); !s.Ready {
-		return errors.New(s.Waiting)
-	}
-	info, err := a.envoy.Admin().Info(ctx)
-	if err == nil && info.State != "LIVE" {
-		err = fmt.Errorf("envoy is %s", info.State)
-	}
-	return err
 }
 
 // serveStatus serves /healthz, /readyz, /status, /decisions and /metrics.
@@ -153,14 +147,14 @@ func (a *Agent) serveStatus(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if err := a.ready(r.Context()); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		if s := a.currentStatus(r.Context()); !s.Ready {
+			http.Error(w, s.Waiting, http.StatusServiceUnavailable)
 			return
 		}
 		fmt.Fprintln(w, "ready")
 	})
-	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, a.currentStatus())
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
+		writeJSON(w, a.currentStatus(r.Context()))
 	})
 	mux.HandleFunc("GET /decisions", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.authz.Decisions()) })
 	mux.HandleFunc("GET /metrics", a.serveMetrics)

@@ -42,9 +42,6 @@ func (s *Server) Load(ctx context.Context, bundle []byte) error {
 	return nil
 }
 
-// Unload ends deciding: whoever still asks is denied.
-func (s *Server) Unload() { s.policy.Store(nil) }
-
 var errNoPolicy = errors.New("no policy is loaded")
 
 // Check implements authv3.AuthorizationServer. It never returns an error: what

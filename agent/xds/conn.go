@@ -24,6 +24,7 @@ type exchange struct {
 	queued   int               // responses that have no nonce yet
 	unacked  map[string]string // versions by nonces that Envoy has not answered
 	answered bool              // a first response was made
+	again    map[string]bool   // names to send whatever Envoy has
 }
 
 // idle reports whether Envoy has answered for everything and waits.
@@ -32,7 +33,7 @@ func (e *exchange) idle() bool { return e.watch != nil && e.queued == 0 && len(e
 func (c *conn) exchange(typeURL string) *exchange {
 	e, ok := c.types[typeURL]
 	if !ok {
-		e = &exchange{unacked: map[string]string{}}
+		e = &exchange{unacked: map[string]string{}, again: map[string]bool{}}
 		c.types[typeURL] = e
 	}
 	return e
@@ -67,6 +68,9 @@ func (c *conn) CreateDeltaWatch(r *cache.DeltaRequest, sub cache.Subscription, o
 	e := c.exchange(r.GetTypeUrl())
 	w := &watch{request: r, subscription: sub, responses: out, first: !e.answered}
 	e.watch = w
+	for _, name := range lost(r) {
+		e.again[name] = true
+	}
 	s.flush(c, r.GetTypeUrl())
 	s.notify()
 	// The library closes the channel after it has cancelled every watch: none
@@ -94,13 +98,28 @@ func (s *Server) flush(c *conn, typeURL string) {
 	if e.watch == nil || !t.ready {
 		return
 	}
-	response := e.watch.respond(t.served, s.version)
+	response := e.watch.respond(t.served, s.version, e.again)
 	if response == nil {
 		return
 	}
 	e.watch.responses <- response
 	e.watch, e.answered = nil, true
 	e.queued++
+	if typeURL == ClusterType {
+		s.warm(c, response.DeltaDiscoveryResponse)
+	}
+}
+
+// warm sends the endpoints of the clusters in a response again, after it. A
+// cluster that changes warms anew and waits for its endpoints; Envoy, which
+// subscribes to them already, does not ask, and gives up after 15 s (seen with
+// 1.40; the protocol leaves it to the server, see envoy issue 13009).
+func (s *Server) warm(c *conn, clusters *discovery.DeltaDiscoveryResponse) {
+	e := c.exchange(EndpointType)
+	for _, r := range clusters.GetResources() {
+		e.again[r.GetName()] = true
+	}
+	s.flush(c, EndpointType)
 }
 
 // OnDeltaStreamOpen implements delta.Callbacks.

@@ -19,8 +19,9 @@ type watch struct {
 
 // respond returns what the proxy lacks of s, nil when it lacks nothing. The
 // first wildcard request is answered even so: Envoy starts with the answer.
-func (w *watch) respond(s set, version string) *cache.DeltaPassthroughResponse {
-	changed, removed := w.diff(s)
+// Names in again are sent whatever it has, and taken out.
+func (w *watch) respond(s set, version string, again map[string]bool) *cache.DeltaPassthroughResponse {
+	changed, removed := w.diff(s, again)
 	if len(changed) == 0 && len(removed) == 0 && !(w.first && w.subscription.IsWildcard()) {
 		return nil
 	}
@@ -31,6 +32,7 @@ func (w *watch) respond(s set, version string) *cache.DeltaPassthroughResponse {
 	for _, name := range changed {
 		response.Resources = append(response.Resources, s[name])
 		known[name] = s[name].GetVersion()
+		delete(again, name)
 	}
 	for _, name := range removed {
 		delete(known, name)
@@ -40,8 +42,8 @@ func (w *watch) respond(s set, version string) *cache.DeltaPassthroughResponse {
 	}
 }
 
-func (w *watch) diff(s set) (changed, removed []string) {
-	known, again := w.subscription.ReturnedResources(), w.again()
+func (w *watch) diff(s set, again map[string]bool) (changed, removed []string) {
+	known := w.subscription.ReturnedResources()
 	for _, name := range s.names() {
 		if !w.wants(name) {
 			continue
@@ -49,6 +51,11 @@ func (w *watch) diff(s set) (changed, removed []string) {
 		if version, ok := known[name]; !ok || version != s[name].GetVersion() || again[name] {
 			changed = append(changed, name)
 		}
+	}
+	// What is asked for by name is kept until Envoy stops asking: it would take
+	// the removal of endpoints or secrets for their end.
+	if !wildcard[w.request.GetTypeUrl()] {
+		return changed, nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(known)) {
 		if _, ok := s[name]; !ok && w.wants(name) {
@@ -63,16 +70,14 @@ func (w *watch) wants(name string) bool {
 	return named || w.subscription.IsWildcard()
 }
 
-// again returns the names that the request subscribes to without holding
-// them. Envoy subscribes again to what it has lost, such as the endpoints of a
-// cluster that warms anew, and the server must then send them whatever it sent
-// before (xDS protocol, "Subscribing to resources").
-func (w *watch) again() map[string]bool {
-	out := map[string]bool{}
-	for _, name := range w.request.GetResourceNamesSubscribe() {
-		if _, holds := w.request.GetInitialResourceVersions()[name]; !holds {
-			out[name] = true
+// lost returns the names that a request subscribes to without holding them.
+// Envoy subscribes again to what it has lost, and the server must then send it
+// whatever it sent before (xDS protocol, "Subscribing to resources").
+func lost(r *cache.DeltaRequest) (names []string) {
+	for _, name := range r.GetResourceNamesSubscribe() {
+		if _, holds := r.GetInitialResourceVersions()[name]; !holds {
+			names = append(names, name)
 		}
 	}
-	return out
+	return names
 }

@@ -158,8 +158,8 @@ func (s *Server) Counts() map[string]Counts {
 	return out
 }
 
-// maxWords bounds what is kept of Envoy's words.
-const maxWords = 4 << 10
+// maxWords bounds what is kept of Envoy's words; a report has room for 4 KiB.
+const maxWords = 3 << 10
 
 // A RefusedError is a resource that Envoy did not take.
 type RefusedError struct {
@@ -184,6 +184,16 @@ func (s *Server) refused(typeURL, version, words string) {
 	s.counts[typeURL] = n
 	signed := typeURL == ClusterType || typeURL == ListenerType || typeURL == RouteType
 	if signed && s.refusal == nil && version == s.version {
-		s.refusal = &RefusedError{Type: typeURL, Words: words[:min(len(words), maxWords)]}
+		s.refusal = &RefusedError{Type: typeURL, Words: clip(words)}
 	}
+}
+
+// clip keeps both ends: Envoy quotes the whole resource before it says what is
+// wrong with it.
+func clip(words string) string {
+	if len(words) <= maxWords {
+		return words
+	}
+	const head = maxWords / 4
+	return words[:head] + " ... " + words[len(words)-(maxWords-head):]
 }
