@@ -24,7 +24,14 @@ func authenticated(name *matcherv3.StringMatcher) *rbacv3.Principal {
 	}}
 }
 
-func identity(m mesh.StringMatch) *rbacv3.Principal { return authenticated(envoymatch.String(m)) }
+// identity compares the SPIFFE id. Nobody is called "", but where no URI matches
+// Envoy goes on to the certificate's subject, which may be empty.
+func identity(m mesh.StringMatch) *rbacv3.Principal {
+	if m.Kind == mesh.Exact && m.Value == "" {
+		return ids.not(ids.anything())
+	}
+	return authenticated(envoymatch.String(m))
+}
 
 // identified matches a caller whose identity starts with prefix.
 func identified(prefix string) *rbacv3.Principal {
