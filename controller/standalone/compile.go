@@ -1,0 +1,131 @@
+package standalone
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"runtime/debug"
+	"time"
+
+	"github.com/mesh-compile/mesh-compile/compiler"
+	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/source/open"
+)
+
+// refusal is why a revision of the repository can not be live until it changes.
+// Any other error is tried again.
+type refusal struct {
+	message     string
+	diagnostics string // text, as lint prints it
+}
+
+func (r *refusal) Error() string { return r.message }
+
+// update compiles what the repository is now and makes it live if it changed. A
+// refusal leaves the release, its endpoints and the result to go on from as they
+// are.
+func (c *controller) update(ctx context.Context) {
+	begun := time.Now()
+	tree, err := c.policy.open(ctx)
+	if err != nil {
+		c.retry = true
+		c.refuse("", err)
+		return
+	}
+	defer tree.Close()
+	if tree.Commit != "" && tree.Commit == c.tried {
+		return // git: nothing but this commit decides, but for the passing of time
+	}
+	result, err := c.compile(tree)
+	if err == nil {
+		err = c.take(result, tree)
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	var refused *refusal
+	if c.retry = err != nil && !errors.As(err, &refused); !c.retry {
+		c.tried = tree.Commit
+	}
+	if err != nil {
+		c.refuse(tree.Commit, err)
+		return
+	}
+	c.status.accept(tree.Commit, result.Diagnostics, time.Since(begun))
+}
+
+// compile runs the compiler. Its panic is a bug that must not end the delivery of
+// the last release.
+func (c *controller) compile(tree *open.Tree) (result *compiler.Result, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.log.Error("the compiler panicked: this is a bug of mesh-compile", "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("the compiler panicked: %v", p)
+		}
+	}()
+	result = c.run(tree.FS, c.cfg.Compile)
+	if !result.Diagnostics.HasErrors() && result.Release != nil {
+		return result, nil
+	}
+	return nil, &refusal{message: refusalMessage(result.Diagnostics), diagnostics: diagnosticsText(result.Diagnostics, c.policy.dir)}
+}
+
+func (c *controller) run(fsys fs.FS, opt compiler.Options) *compiler.Result {
+	opt.AsOf = time.Now()
+	opt.TrustBundle = string(c.keys.ca.RootPEM())
+	opt.Previous = c.result
+	result, _ := compiler.Compile(fsys, opt)
+	return result
+}
+
+// take makes a result live. Endpoints come first: an agent that has the release
+// asks for those of its new clusters at once.
+func (c *controller) take(result *compiler.Result, tree *open.Tree) error {
+	settings := result.Mesh.Settings()
+	if err := c.checkTrust(settings.TrustDomain, settings.TrustBundle); err != nil {
+		return err
+	}
+	c.result = result
+	if c.sameContent(result.Release) && c.targets != nil {
+		return nil
+	}
+	c.setTargets(targets(result.Mesh))
+	return c.publish(result.Release, origin{commit: tree.Commit, tree: tree.TreeHash, findings: countFindings(result.Diagnostics)})
+}
+
+// refuse records why the repository is not live and says what is instead.
+func (c *controller) refuse(commit string, err error) {
+	c.status.refuse(commit, err)
+	what := "no release is live"
+	if c.live != nil {
+		what = fmt.Sprintf("release %d stays live", c.live.doc.Sequence)
+	}
+	text := ""
+	if r := (*refusal)(nil); errors.As(err, &r) && r.diagnostics != "" {
+		text = "\n" + r.diagnostics
+	}
+	c.log.Error("the policies are refused, "+what, "commit", commit, "reason", err.Error()+text)
+}
+
+func refusalMessage(l diag.List) string {
+	n := l.Count(diag.Error) + l.Count(diag.Critical)
+	if n == 1 {
+		return "1 error in the policies"
+	}
+	return fmt.Sprintf("%d errors in the policies", n)
+}
+
+// maxDiagnostics bounds what is kept of them: the first are as good as all.
+const maxDiagnostics = 256 << 10
+
+func diagnosticsText(l diag.List, dir string) string {
+	var b bytes.Buffer
+	_ = diag.WriteText(&b, l, diag.TextOptions{Dir: dir}) // a buffer takes everything
+	if b.Len() > maxDiagnostics {
+		b.Truncate(maxDiagnostics)
+		b.WriteString("\n... more: run mesh-compile lint\n")
+	}
+	return b.String()
+}

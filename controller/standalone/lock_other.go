@@ -1,0 +1,7 @@
+//go:build !unix
+
+package standalone
+
+// lockFile does nothing here: that two controllers use one state directory is
+// noticed only when they listen on one port.
+func lockFile(string) (unlock func(), err error) { return func() {}, nil }

@@ -1,0 +1,222 @@
+package standalone
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/mesh-compile/mesh-compile/compiler/artifact"
+	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/sign"
+	"github.com/mesh-compile/mesh-compile/controller/endpoints"
+)
+
+// live is the release that agents are served.
+type live struct {
+	release *artifact.Release
+	doc     *sign.ReleaseDoc
+	digest  artifact.Digest // of the document's payload
+}
+
+// origin is where a release came from, for its document.
+type origin struct {
+	commit, tree string
+	findings     sign.Findings
+}
+
+func countFindings(l diag.List) sign.Findings {
+	return sign.Findings{
+		Critical: uint64(l.Count(diag.Critical)), Error: uint64(l.Count(diag.Error)),
+		Warning: uint64(l.Count(diag.Warning)), Info: uint64(l.Count(diag.Info)),
+	}
+}
+
+// document returns the unsigned document of a release under the next sequence.
+func (c *controller) document(r *artifact.Release, from origin, now time.Time) (sign.ReleaseDoc, error) {
+	root := c.keys.root.Document()
+	sequence, err := c.ledger.next(c.seen)
+	if err != nil {
+		return sign.ReleaseDoc{}, err
+	}
+	doc := sign.Describe(r)
+	doc.MeshID, doc.SequenceEpoch, doc.Trust.TrustDomain = root.MeshID, root.SequenceEpoch, root.TrustDomain
+	doc.Audience = sign.Audience{Environment: c.cfg.Environment, Clusters: c.cfg.Clusters}
+	doc.Sequence = sequence
+	// Only of the release directly before: an agent compares it with the one it
+	// has when the numbers follow each other.
+	if c.live != nil && c.live.doc.Sequence+1 == sequence {
+		doc.PreviousReleaseDigest = c.live.digest
+	}
+	doc.Source.Commit, doc.Source.Tree = from.commit, from.tree
+	doc.Analysis.Findings = from.findings
+	validity := min(c.cfg.ReleaseValidity, root.MaxReleaseValidity.Duration())
+	doc.IssuedAt, doc.NotBefore, doc.ExpiresAt = sign.At(now), sign.At(now), sign.At(now.Add(validity))
+	return doc, nil
+}
+
+// publish signs a release and makes it live. The sequence number is durable
+// before the signature exists; the release is written after agents have it, as a
+// restart that finds the one before signs this one again under a higher number.
+func (c *controller) publish(r *artifact.Release, from origin) error {
+	now := time.Now()
+	doc, err := c.document(r, from, now)
+	if err != nil {
+		return err
+	}
+	envelope, err := sign.SignRelease(doc, c.keys.release)
+	if err != nil {
+		return err
+	}
+	if err := c.storeFacts(r); err != nil {
+		return fmt.Errorf("writing the endpoints: %w", err)
+	}
+	if err := c.serve(r.WithEnvelope(envelope), now); err != nil {
+		return err
+	}
+	if err := c.live.release.Write(c.cfg.releaseDir()); err != nil {
+		c.log.Error("the release is live and not stored: a restart begins with the one before", "sequence", doc.Sequence, "error", err)
+	}
+	return nil
+}
+
+// serve makes a signed release live if the mesh's own root accepts it.
+func (c *controller) serve(r *artifact.Release, now time.Time) error {
+	doc, _, err := sign.CheckRelease(c.keys.root, r, now)
+	if err != nil {
+		return fmt.Errorf("checking the signed release: %w", err)
+	}
+	_, digest, err := c.keys.root.OpenRelease(r.Envelope())
+	if err != nil {
+		return err
+	}
+	bundle, _ := trustBundle(r)
+	if err := c.trust.set(bundle); err != nil {
+		return err
+	}
+	if err := c.deliver.Publish(r); err != nil {
+		return err
+	}
+	c.live = &live{release: r, doc: doc, digest: digest}
+	c.serving.Store(c.live)
+	c.status.publish(c.live)
+	c.log.Info("release is live", "sequence", doc.Sequence, "content", doc.ContentDigest.String(),
+		"commit", doc.Source.Commit, "workloads", len(r.Leaves()), "expires", doc.ExpiresAt.Time)
+	return nil
+}
+
+func trustBundle(r *artifact.Release) ([]byte, bool) {
+	d, ok := r.Shared(artifact.TrustBundle)
+	if !ok {
+		return nil, false
+	}
+	return r.Blob(d)
+}
+
+// storeFacts writes what goes with a release, if it is not written yet. It comes
+// before agents have the release: join tokens are made from it.
+func (c *controller) storeFacts(r *artifact.Release) error {
+	f := facts{Version: 1, Workloads: map[string]string{}, Endpoints: c.targets}
+	for _, l := range r.Leaves() {
+		f.Workloads[l.Workload] = l.SPIFFEID
+	}
+	data, err := json.Marshal(f)
+	if err != nil || bytes.Equal(data, c.stored) {
+		return err
+	}
+	if err := replaceFile(c.cfg.factsFile(), data, 0o600); err != nil {
+		return err
+	}
+	c.stored = data
+	return nil
+}
+
+// restore serves the stored release, so that agents are served before anything
+// is compiled, and when nothing compiles.
+func (c *controller) restore() error {
+	r, err := artifact.Read(os.DirFS(c.cfg.releaseDir()), artifact.DefaultLimits)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the stored release: %w", err)
+	}
+	var f facts
+	if err := readJSON(c.cfg.factsFile(), &f); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("reading the stored endpoints: %w", err)
+	}
+	if f.Endpoints != nil {
+		c.setTargets(f.Endpoints)
+	}
+	doc, digest, err := c.keys.root.OpenRelease(r.Envelope())
+	if err != nil {
+		return fmt.Errorf("reading the stored release: %w", err)
+	}
+	now := time.Now()
+	if c.live = (&live{r, doc, digest}); c.renewIn() > 0 {
+		return c.serve(r, now)
+	}
+	// It is old. That it once was good is checked as of when it was signed.
+	if _, _, err := sign.CheckRelease(c.keys.root, r, doc.NotBefore.Time); err != nil {
+		return fmt.Errorf("checking the stored release: %w", err)
+	}
+	return c.again()
+}
+
+func (c *controller) setTargets(t map[string][]endpoints.Target) {
+	c.targets = t
+	c.resolver.Set(t)
+}
+
+// shown is told the envelope that an agent runs. A release that our own key
+// signed, and that is not behind the live one, means that the ledger was lost or
+// set back: the live release has to be signed again above it.
+func (c *controller) shown(envelope []byte) {
+	doc, digest, err := c.keys.root.OpenRelease(envelope)
+	if err != nil {
+		return // of another mesh, or of a key that is gone
+	}
+	if now := c.serving.Load(); now != nil {
+		if doc.SequenceEpoch != now.doc.SequenceEpoch || doc.Sequence < now.doc.Sequence ||
+			doc.Sequence == now.doc.Sequence && digest == now.digest {
+			return
+		}
+	}
+	select {
+	case c.ahead <- doc.Sequence:
+	default: // another is being looked at; the agent comes again
+	}
+}
+
+// climb signs the live release again above a sequence that an agent has seen.
+func (c *controller) climb(seen uint64) error {
+	c.seen = max(c.seen, seen)
+	if c.live == nil || c.live.doc.Sequence > seen {
+		return nil
+	}
+	c.log.Warn("an agent has a release that is not known here: signing above it", "sequence", seen)
+	return c.again()
+}
+
+// again signs the live release anew.
+func (c *controller) again() error {
+	doc := c.live.doc
+	return c.publish(c.live.release, origin{commit: doc.Source.Commit, tree: doc.Source.Tree, findings: doc.Analysis.Findings})
+}
+
+// renewIn is how long the live release lasts until it is to be signed again.
+func (c *controller) renewIn() time.Duration {
+	if c.live == nil {
+		return c.cfg.ReleaseValidity
+	}
+	doc := c.live.doc
+	return time.Until(doc.NotBefore.Add(doc.ExpiresAt.Sub(doc.NotBefore.Time) / 2))
+}
+
+// sameContent reports whether r is what is live already.
+func (c *controller) sameContent(r *artifact.Release) bool {
+	return c.live != nil && c.live.release.Digest() == r.Digest() && bytes.Equal(c.live.release.Manifest(), r.Manifest())
+}
