@@ -19,10 +19,6 @@ import (
 
 const features = "../../testdata/feature"
 
-// shown are features that no single request shows: the folder's mesh runs, and
-// the function asks it.
-var shown = map[string]func(*testing.T, *check.Mesh, *meshtest.Mesh){}
-
 func TestFeatures(t *testing.T) {
 	envoytest.Require(t)
 	for _, dir := range directories(t, features) {

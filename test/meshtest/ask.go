@@ -15,7 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mesh-compile/mesh-compile/compiler/check"
 	"github.com/mesh-compile/mesh-compile/compiler/reach"
 	"github.com/mesh-compile/mesh-compile/test/envoytest"
 )
@@ -52,9 +51,9 @@ func (m *Mesh) Ask(ctx context.Context, want *reach.Result) (Observation, error)
 	case want.Caller == nil:
 		return m.askWithout(ctx, want, r)
 	case want.Port != nil && !want.Port.Protocol.IsHTTP():
-		return m.askThrough(ctx, want.Caller, r, connect)
+		return m.askThrough(ctx, want, r, connect)
 	}
-	return m.askThrough(ctx, want.Caller, r, envoytest.Send)
+	return m.askThrough(ctx, want, r, envoytest.Send)
 }
 
 // send is one way to put a request to an address.
@@ -79,8 +78,8 @@ func wire(r *reach.Request) envoytest.Request {
 	return out
 }
 
-func (m *Mesh) askThrough(ctx context.Context, caller *check.Workload, r envoytest.Request, by send) (Observation, error) {
-	from, err := m.instanceOf(caller.Key())
+func (m *Mesh) askThrough(ctx context.Context, want *reach.Result, r envoytest.Request, by send) (Observation, error) {
+	from, err := m.instanceOf(want.Caller.Key())
 	if err != nil {
 		return Observation{}, err
 	}
@@ -96,23 +95,23 @@ func (m *Mesh) askThrough(ctx context.Context, caller *check.Workload, r envoyte
 		return out, err
 	}
 	out.Route, out.Details, out.Flags, out.Cluster = line.Route, line.Details, line.Flags, line.Cluster
-	return out, m.calleeSide(ctx, &out, line.Upstream, id)
+	if callee := m.instanceAt(line.Upstream); callee != nil {
+		out.Callee = callee.workload.Key()
+		// Without its answer, the connection or the answer was lost on the way; and
+		// what is no request has no id.
+		if out.Details == "via_upstream" && want.Port.Protocol.IsHTTP() {
+			err = callee.testify(ctx, id, &out)
+		}
+	}
+	return out, err
 }
 
-// calleeSide adds what the callee's proxy says, if the request got there.
-func (m *Mesh) calleeSide(ctx context.Context, out *Observation, address, id string) error {
-	callee := m.instanceAt(address)
-	if callee == nil {
-		return nil
-	}
-	out.Callee = callee.workload.Key()
-	if out.Details != "via_upstream" {
-		return nil // the connection or the answer was lost on the way
-	}
-	line, err := callee.logged(ctx, id)
+// testify adds what the callee's proxy says of a request.
+func (i *instance) testify(ctx context.Context, id string, out *Observation) error {
+	line, err := i.logged(ctx, id)
 	out.CalleeDetails, out.Peer = line.Details, line.Peer
 	if out.Received == nil && line.Details == "via_upstream" {
-		out.Received = callee.received(id) // an answer without a body
+		out.Received = i.received(id) // an answer without a body
 	}
 	return err
 }
@@ -132,8 +131,9 @@ func (m *Mesh) askWithout(ctx context.Context, want *reach.Result, r envoytest.R
 		response, err := envoytest.Send(ctx, address, r)
 		if out = observed(response, err, time.Since(began)); out.Refused == "" {
 			out.Callee = callee.workload.Key()
-			line, err := callee.logged(ctx, r.Headers.Get(requestID))
-			out.CalleeDetails, out.Peer = line.Details, line.Peer
+			if want.Port.Protocol.IsHTTP() {
+				err = callee.testify(ctx, r.Headers.Get(requestID), &out)
+			}
 			return out, err
 		}
 	}
