@@ -92,8 +92,7 @@ func named(inside, outside string) error {
 	return nil
 }
 
-// trustBundle: a block of another kind, or text between blocks, would be
-// handed to Envoy as it is.
+// trustBundle: a block of another kind would be handed to Envoy as it is.
 func trustBundle(data []byte) error {
 	for rest := data; len(rest) > 0; {
 		block, after := pem.Decode(rest)

@@ -1,0 +1,165 @@
+package verify_test
+
+import (
+	"strings"
+	"testing"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/mesh-compile/mesh-compile/agent/verify"
+	"github.com/mesh-compile/mesh-compile/compiler/artifact"
+	"github.com/mesh-compile/mesh-compile/compiler/sign"
+)
+
+// Parts of the resources below.
+const (
+	adsSource = `{"ads":{},"resourceApiVersion":"V3"}`
+	meshTLS   = `"commonTlsContext":{
+		"tlsCertificateSdsSecretConfigs":[{"name":"default","sdsConfig":` + adsSource + `}],
+		"combinedValidationContext":{
+			"defaultValidationContext":{"matchTypedSubjectAltNames":[{"sanType":"URI","matcher":{"exact":"spiffe://a/b"}}]},
+			"validationContextSdsSecretConfig":{"name":"ROOTCA","sdsConfig":` + adsSource + `}}}`
+	tlsType     = `"@type":"type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.`
+	upstream    = `{"name":"tls","typedConfig":{` + tlsType + `UpstreamTlsContext",` + meshTLS + `}}`
+	downstream  = `{"name":"tls","typedConfig":{` + tlsType + `DownstreamTlsContext","requireClientCertificate":true,` + meshTLS + `}}`
+	live        = `{"name":"live","type":"EDS","edsClusterConfig":{"edsConfig":` + adsSource + `},"transportSocket":` + upstream + `}`
+	application = `{"name":"app","type":"EDS","edsClusterConfig":{"edsConfig":` + adsSource + `}}`
+	hcmType     = `"@type":"type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"`
+	routerType  = `{"name":"router","typedConfig":{"@type":"type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}`
+	extAuthz    = `{"name":"authz","typedConfig":{"@type":"type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",` +
+		`"grpcService":{"envoyGrpc":{"clusterName":"agent"}}}}`
+	inbound = `{"name":"in","address":{"socketAddress":{"address":"0.0.0.0","portValue":80}},"filterChains":[{"transportSocket":` + downstream +
+		`,"filters":[{"name":"hcm","typedConfig":{` + hcmType + `,"statPrefix":"in","httpFilters":[` + extAuthz + `,` + routerType +
+		`],"routeConfig":{"name":"in"}}}]}]}`
+	outbound = `{"name":"out","address":{"socketAddress":{"address":"0.0.0.0","portValue":15001}},"filterChains":[{"filters":[{"name":"hcm","typedConfig":{` +
+		hcmType + `,"statPrefix":"out","httpFilters":[` + routerType + `],"rds":{"routeConfigName":"out","configSource":` + adsSource + `}}}]}]}`
+	routes = `{"name":"out","virtualHosts":[{"name":"a","domains":["*"]}]}`
+)
+
+// resource reads JSON as the kind that its contents name.
+func resource(t *testing.T, text string) artifact.Resource {
+	t.Helper()
+	var m interface {
+		proto.Message
+		GetName() string
+	}
+	switch {
+	case strings.Contains(text, `"filterChains"`):
+		m = &listenerv3.Listener{}
+	case strings.Contains(text, `"virtualHosts"`):
+		m = &routev3.RouteConfiguration{}
+	default:
+		m = &clusterv3.Cluster{}
+	}
+	if err := protojson.Unmarshal([]byte(text), m); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	data, err := proto.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return artifact.NewResource("type.googleapis.com/"+string(m.ProtoReflect().Descriptor().FullName()), m.GetName(), data)
+}
+
+func content(t *testing.T, engine string, texts ...string) *sign.Loaded {
+	t.Helper()
+	l := &sign.Loaded{Content: artifact.Content{
+		Bundle: []byte("bundle"),
+		AgentPolicy: artifact.AgentPolicy{Engine: engine,
+			Inbound:  []artifact.InboundPort{{Port: 80, Cluster: "app"}},
+			Outbound: []artifact.OutboundPort{{Port: 15001, Listener: "out"}}},
+		Constraints: artifact.Constraints{Clusters: []artifact.ClusterConstraint{{Name: "live", MTLS: true, SANs: []string{"spiffe://a/b"}}}},
+	}}
+	for _, text := range texts {
+		l.Resources = append(l.Resources, resource(t, text))
+	}
+	return l
+}
+
+func TestGoodResources(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []string{artifact.EngineOPA, artifact.EngineRBAC} {
+		if err := verify.Resources(content(t, engine, live, application, inbound, outbound, routes)); err != nil {
+			t.Errorf("%s: %v", engine, err)
+		}
+	}
+}
+
+// TestInvariants spoils one thing at a time: old becomes new in the resource.
+func TestInvariants(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, in, old, new, says string }{
+		{"client certificate", inbound, `"requireClientCertificate":true,`, ``, "without a client certificate"},
+		{"subject", inbound, `"matchTypedSubjectAltNames":[{"sanType":"URI","matcher":{"exact":"spiffe://a/b"}}]`, ``, "trusts everyone"},
+		{"own roots", live, `"defaultValidationContext":{`, `"defaultValidationContext":{"trustedCa":{"inlineString":"x"},`, "roots of its own"},
+		{"untrusted", live, `"defaultValidationContext":{`, `"defaultValidationContext":{"trustChainVerification":"ACCEPT_UNTRUSTED",`, "untrusted or expired"},
+		{"expired", live, `"defaultValidationContext":{`, `"defaultValidationContext":{"allowExpiredCertificate":true,`, "untrusted or expired"},
+		{"another identity", live, `spiffe://a/b`, `spiffe://a/c`, `pins "spiffe://a/c"`},
+		{"another secret", live, `"name":"default"`, `"name":"other"`, `secret "other" is not one of the agent's`},
+		{"plaintext", live, `,"transportSocket":` + upstream, ``, "live endpoints without TLS"},
+		{"transport by metadata", live, `"type":"EDS"`, `"type":"EDS","transportSocketMatches":[{"name":"a"}]`, "may not choose their transport"},
+		{"endpoints of another", live, `"edsClusterConfig":{`, `"edsClusterConfig":{"serviceName":"other",`, `the endpoints of "other"`},
+		{"unsigned cluster", application, `"app"`, `"other"`, "does not pin who answers"},
+		{"the agent's name", application, `"app"`, `"agent"`, "the agent's own"},
+		{"remote endpoints", live, `"edsConfig":{"ads":{}`, `"edsConfig":{"pathConfigSource":{"path":"/tmp/x"}`, "only come from the agent"},
+		{"remote secrets", live, `"sdsConfig":{"ads":{}`, `"sdsConfig":{"apiConfigSource":{"apiType":"GRPC"}`, "only come from the agent"},
+		{"address by header", application, `"type":"EDS","edsClusterConfig":{"edsConfig":` + adsSource + `}`,
+			`"type":"ORIGINAL_DST","originalDstLbConfig":{"useHttpHeader":true}`, "may not choose its address"},
+		{"pipe", outbound, `"address":{"socketAddress":{"address":"0.0.0.0","portValue":15001}}`, `"address":{"pipe":{"path":"/x"}}`, "only socket addresses"},
+		{"filter by discovery", outbound, `"typedConfig":{"@type":"type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}`,
+			`"configDiscovery":{"configSource":` + adsSource + `}`, "may not be discovered"},
+		{"nothing asks OPA", inbound, extAuthz + ",", ``, "nothing asks it"},
+		{"OPA fails open", inbound, `"grpcService"`, `"failureModeAllow":true,"grpcService"`, "goes on without an answer"},
+		{"OPA may be off", inbound, `{"name":"authz",`, `{"name":"authz","disabled":true,`, "does not enforce"},
+		{"another authorizer", inbound, `"clusterName":"agent"`, `"clusterName":"live"`, `asks cluster "live"`},
+	} {
+		if !strings.Contains(c.in, c.old) {
+			t.Errorf("%s: the fixture has no %s", c.name, c.old)
+			continue
+		}
+		err := verify.Resources(content(t, artifact.EngineOPA, strings.Replace(c.in, c.old, c.new, 1)))
+		if err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: got %v, want %q", c.name, err, c.says)
+		}
+	}
+}
+
+func TestUnlistedTypes(t *testing.T) {
+	t.Parallel()
+	l := content(t, artifact.EngineRBAC)
+	for _, typeURL := range []string{
+		"type.googleapis.com/envoy.service.runtime.v3.Runtime",
+		"type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
+		"type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+		"type.googleapis.com/envoy.extensions.filters.http.router.v3.Router", // an extension is no resource
+	} {
+		l.Resources = []artifact.Resource{artifact.NewResource(typeURL, "x", nil)}
+		if err := verify.Resources(l); err == nil || !strings.Contains(err.Error(), "not") {
+			t.Errorf("%s: got %v", typeURL, err)
+		}
+	}
+}
+
+func TestNameInside(t *testing.T) {
+	t.Parallel()
+	l := content(t, artifact.EngineRBAC, routes)
+	l.Resources[0].Name = "other"
+	if err := verify.Resources(l); err == nil || !strings.Contains(err.Error(), `calls itself "out"`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTrustBundleIsCertificatesAlone(t *testing.T) {
+	t.Parallel()
+	l := content(t, artifact.EngineRBAC)
+	for _, text := range []string{"x", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"} {
+		l.TrustBundle = []byte(text)
+		if err := verify.Resources(l); err == nil {
+			t.Errorf("%q is taken", text)
+		}
+	}
+}
