@@ -133,7 +133,7 @@ func hostMatcher(m mesh.StringMatch) *ast.Term {
 	if exactAuthority(m) {
 		return matcher(m)
 	}
-	return matcher(m, flag("any_port"))
+	return matcher(m, isTrue("any_port"))
 }
 
 // headerIsIn is a condition on a header that is there.

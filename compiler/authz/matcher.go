@@ -16,7 +16,7 @@ func matchers(values []mesh.StringMatch) *ast.Term {
 // matcher is a comparison in the words of policies/lib/match.rego.
 func matcher(m mesh.StringMatch, more ...[2]*ast.Term) *ast.Term {
 	if m.Kind == mesh.Present {
-		return ast.ObjectTerm(append(more, flag("present"))...)
+		return ast.ObjectTerm(append(more, isTrue("present"))...)
 	}
 	key, word := comparisons[m.Kind], m.Value
 	switch {
@@ -24,7 +24,7 @@ func matcher(m mesh.StringMatch, more ...[2]*ast.Term) *ast.Term {
 		key, word = "regex", `\A(?:`+envoymatch.Pattern(m)+`)\z`
 	case m.IgnoreCase:
 		word = lowerASCII(word)
-		more = append(more, flag("ignore_case"))
+		more = append(more, isTrue("ignore_case"))
 	}
 	if m.Kind == mesh.SegmentPrefix {
 		word = strings.TrimSuffix(word, "/")
@@ -38,7 +38,7 @@ var comparisons = map[mesh.MatchKind]string{
 	mesh.Contains: "contains", mesh.SegmentPrefix: "segment_prefix",
 }
 
-func flag(name string) [2]*ast.Term { return ast.Item(ast.StringTerm(name), ast.BooleanTerm(true)) }
+func isTrue(name string) [2]*ast.Term { return ast.Item(ast.StringTerm(name), ast.BooleanTerm(true)) }
 
 // lowerASCII is the library's and Envoy's idea of case.
 func lowerASCII(s string) string {
