@@ -120,33 +120,44 @@ func (t *translator) own(v *load.Node, m mesh.StringMatch, key string, out *iden
 	}
 }
 
-// withPrincipals demands one of the principals from every alternative.
+// restriction is one way to demand an identity of a source; used is how much of
+// the list that it fills is taken.
+type restriction struct {
+	used  func(s *mesh.Source) int
+	apply func(s *mesh.Source)
+}
+
+// restrictions are the alternatives that together mean the identities.
+func (ids identities) restrictions() []restriction {
+	var out []restriction
+	if ids.principals != nil {
+		out = append(out, restriction{func(s *mesh.Source) int { return len(s.Principals) }, func(s *mesh.Source) { s.Principals = ids.principals }})
+	}
+	if ids.accounts != nil {
+		out = append(out, restriction{func(s *mesh.Source) int { return len(s.ServiceAccounts) }, func(s *mesh.Source) { s.ServiceAccounts = ids.accounts }})
+	}
+	if ids.namespaces != nil {
+		out = append(out, restriction{func(s *mesh.Source) int { return len(s.Namespaces) }, func(s *mesh.Source) { s.Namespaces = ids.namespaces }})
+	}
+	if ids.meshed {
+		out = append(out, restriction{func(*mesh.Source) int { return 0 }, func(s *mesh.Source) { s.Meshed = true }})
+	}
+	return out
+}
+
+// withPrincipals demands one of the principals from every source, which becomes
+// one source for each way in which the model says them.
 func (t *translator) withPrincipals(sources []mesh.Source, list []*load.Node, key string) []mesh.Source {
 	if len(list) == 0 {
 		return sources
 	}
-	ids := t.identities(list, key)
 	var out []mesh.Source
-	for _, s := range sources {
-		if ids.principals != nil && t.free(len(s.Principals), list[0].Span) {
-			one := s
-			one.Principals = ids.principals
-			out = append(out, one)
-		}
-		if ids.accounts != nil && t.free(len(s.ServiceAccounts), list[0].Span) {
-			one := s
-			one.ServiceAccounts = ids.accounts
-			out = append(out, one)
-		}
-		if ids.namespaces != nil && t.free(len(s.Namespaces), list[0].Span) {
-			one := s
-			one.Namespaces = ids.namespaces
-			out = append(out, one)
-		}
-		if ids.meshed {
-			one := s
-			one.Meshed = true
-			out = append(out, one)
+	for _, r := range t.identities(list, key).restrictions() {
+		for _, s := range sources {
+			if t.free(r.used(&s), list[0].Span) {
+				r.apply(&s)
+				out = append(out, s)
+			}
 		}
 	}
 	if out == nil { // every value is wrong and reported

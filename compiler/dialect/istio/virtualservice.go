@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
 	"github.com/mesh-compile/mesh-compile/compiler/dialect/translate"
@@ -163,6 +164,15 @@ func identify(route *mesh.Route) {
 	}
 }
 
+// printableNames checks names that become part of ids, logs and metrics.
+func (t *translator) printableNames(n *load.Node) {
+	for _, named := range slices.Concat(items(n, "match"), []*load.Node{n}) {
+		if strings.ContainsFunc(text(named, "name"), unicode.IsControl) {
+			t.wrong(t.at(named, "name"), "name %q has a control character", text(named, "name"))
+		}
+	}
+}
+
 // rules reads one http rule. Istio names the routes of a rule by the names of
 // its matches too, so that a rule with named matches is one rule for each.
 func (t *translator) rules(n *load.Node, name string, route *mesh.Route) []*mesh.Rule {
@@ -170,6 +180,7 @@ func (t *translator) rules(n *load.Node, name string, route *mesh.Route) []*mesh
 	if n.Get("name") != nil {
 		r.Span = t.at(n, "name")
 	}
+	t.printableNames(n)
 	t.actions(n, r)
 	t.forwarding(n, r)
 	list := items(n, "match")
