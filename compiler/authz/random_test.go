@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -185,6 +187,17 @@ func (r random) inbound(port uint32) *check.Inbound {
 		in.Access.Allow = append(in.Access.Allow, r.rule(fmt.Sprintf("P/shop/allow/%d", i)))
 	}
 	in.Access.DefaultAllow = r.chance(4)
+	return in
+}
+
+// connections makes the rules of a port without requests.
+func (r random) connections(port uint32) *check.Inbound {
+	in := r.inbound(port)
+	in.Protocol = mesh.TCP
+	for _, rule := range append(in.Access.Deny, in.Access.Allow...) {
+		rule.To, rule.ExceptTo = nil, nil
+		rule.When = slices.DeleteFunc(rule.When, func(w mesh.Condition) bool { return strings.HasPrefix(w.Key, "request.") })
+	}
 	return in
 }
 

@@ -114,7 +114,8 @@ func (o opa) decisions(t testing.TB, input any) map[string]verdict {
 	return out
 }
 
-// input is the document of the opa-envoy-plugin, with what rules read.
+// input is the document of the opa-envoy-plugin, with what rules read. A probe
+// without method is a connection.
 func (p *probe) input(port int) map[string]any {
 	headers := map[string]any{}
 	for name, value := range p.headers {
@@ -124,13 +125,13 @@ func (p *probe) input(port int) map[string]any {
 	if p.identity != "" {
 		source["principal"] = p.identity
 	}
-	return map[string]any{"attributes": map[string]any{
-		"source":      source,
-		"destination": map[string]any{"address": socket("127.0.0.1", port)},
-		"request": map[string]any{"http": map[string]any{
+	attributes := map[string]any{"source": source, "destination": map[string]any{"address": socket("127.0.0.1", port)}}
+	if p.method != "" {
+		attributes["request"] = map[string]any{"http": map[string]any{
 			"method": p.method, "path": p.path, "host": p.host, "headers": headers,
-		}},
-	}}
+		}}
+	}
+	return map[string]any{"attributes": attributes}
 }
 
 func socket(address string, port int) map[string]any {
@@ -143,11 +144,17 @@ func TestTruth(t *testing.T) {
 	t.Parallel()
 	r := newRandom(t)
 	allowed, total := 0, 0
-	for range 60 {
+	for i := range 80 {
 		in := r.inbound(8080)
+		if i%4 == 0 {
+			in = r.connections(8080)
+		}
 		asked := newOPA(t, in)
 		for range 40 {
 			p := r.probe()
+			if !in.Protocol.IsHTTP() {
+				p = probe{identity: p.identity, peer: p.peer}
+			}
 			want := evaluated(in, &p)
 			for form, got := range asked.decisions(t, p.input(8080)) {
 				if got != want {
