@@ -66,7 +66,7 @@ func TestDifferencesAreSeen(t *testing.T) {
 		t.Run(c.name+" "+c.new, func(t *testing.T) {
 			t.Parallel()
 			results := policytest.Run(compile(t, filepath.Join(features, c.name)))
-			running := start(t, changed(t, c.name, c.file, c.old, c.new), results)
+			running := start(t, "", changed(t, c.name, c.file, c.old, c.new), results)
 			outcomes, err := running.RunPolicyTests(t.Context(), results)
 			if err != nil {
 				t.Fatal(err)
@@ -79,6 +79,26 @@ func TestDifferencesAreSeen(t *testing.T) {
 				t.Errorf("no difference about %q is seen: %q", c.difference, seen)
 			}
 		})
+	}
+}
+
+// TestBundleDifferencesAreSeen asks the bundles of another policy.
+func TestBundleDifferencesAreSeen(t *testing.T) {
+	results := policytest.Run(compile(t, filepath.Join(features, "access")))
+	for _, c := range []struct{ old, new string }{
+		{"methods: [POST]", "methods: [PUT]"}, {"name: no-admin", "name: no-entry"}, {"ports: [9090]}\n    except", "ports: [8080]}\n    except"},
+	} {
+		m, differences := changed(t, "access", "policy.yaml", c.old, c.new), 0
+		for i := range results {
+			seen, err := meshtest.AskBundle(t.Context(), m, results[i].Result)
+			if err != nil {
+				t.Fatal(err)
+			}
+			differences += len(seen)
+		}
+		if differences == 0 {
+			t.Errorf("with %q, no difference is seen", c.new)
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mesh-compile/mesh-compile/compiler"
 	"github.com/mesh-compile/mesh-compile/compiler/check"
+	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 	"github.com/mesh-compile/mesh-compile/compiler/policytest"
 	"github.com/mesh-compile/mesh-compile/compiler/reach"
 	"github.com/mesh-compile/mesh-compile/test/envoytest"
@@ -35,7 +36,40 @@ func feature(t *testing.T, dir string) {
 	if len(results) == 0 {
 		t.Fatalf("%s has no PolicyTest", dir)
 	}
-	running := start(t, m, results)
+	running := start(t, "", m, results)
+	demand(t, running, results)
+	if show := shown[filepath.Base(dir)]; show != nil {
+		show(t, m, running)
+	}
+}
+
+// TestAccessByOPA asks the same where OPA decides who may: by the agent beside
+// each proxy, and by the bundle alone, which the proxy's own denials leave out.
+func TestAccessByOPA(t *testing.T) {
+	envoytest.Require(t)
+	for _, name := range []string{"access", "istio-access", "mtls", "normalize", "tcp"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := compile(t, filepath.Join(features, name))
+			results := policytest.Run(m)
+			demand(t, start(t, mesh.EngineOPA, m, results), results)
+			for i := range results {
+				r := &results[i]
+				differences, err := meshtest.AskBundle(t.Context(), m, r.Result)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, d := range differences {
+					t.Errorf("%s: %q: %s", r.Case.Span, r.Case.Name, d)
+				}
+			}
+		})
+	}
+}
+
+// demand asks every case, and wants expectation, evaluator and Envoy to agree.
+func demand(t *testing.T, running *meshtest.Mesh, results []policytest.Result) {
+	t.Helper()
 	outcomes, err := running.RunPolicyTests(t.Context(), results)
 	if err != nil {
 		t.Fatal(err)
@@ -49,13 +83,11 @@ func feature(t *testing.T, dir string) {
 			t.Errorf("%s: %q: %s\n\tEnvoy: %s", o.Case.Span, o.Case.Name, d, &o.Observation)
 		}
 	}
-	if show := shown[filepath.Base(dir)]; show != nil {
-		show(t, m, running)
-	}
 }
 
-// start runs everything that the cases are about.
-func start(t *testing.T, m *check.Mesh, results []policytest.Result) *meshtest.Mesh {
+// start runs everything that the cases are about; with an engine, all access is
+// decided by it.
+func start(t *testing.T, engine mesh.Engine, m *check.Mesh, results []policytest.Result) *meshtest.Mesh {
 	t.Helper()
 	var asked []*reach.Result
 	for i := range results {
@@ -63,7 +95,7 @@ func start(t *testing.T, m *check.Mesh, results []policytest.Result) *meshtest.M
 			asked = append(asked, results[i].Result)
 		}
 	}
-	running, err := meshtest.Start(t.Context(), m, meshtest.TakingPart(asked...)...)
+	running, err := meshtest.StartWith(t.Context(), engine, m, meshtest.TakingPart(asked...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ type instance struct {
 }
 
 func newInstance(w *check.Workload) (*instance, error) {
-	i := &instance{workload: captureNone(w), ip: envoytest.Loopback()}
+	i := &instance{workload: w, ip: envoytest.Loopback()}
 	port, err := envoytest.FreePort(i.ip)
 	if err != nil {
 		return nil, err

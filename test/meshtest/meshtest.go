@@ -14,6 +14,7 @@
 package meshtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,6 +40,7 @@ const startTimeout = time.Minute
 // Mesh is a mesh that runs.
 type Mesh struct {
 	mesh      *check.Mesh
+	engine    mesh.Engine
 	ca        *authority
 	slices    func(*check.Workload) (xds.Slice, error)
 	instances map[string][]*instance    // by workload
@@ -50,6 +52,12 @@ type Mesh struct {
 // Start runs the proxies of the named workloads ("namespace/name"), one for each
 // endpoint that policy writes and at least one.
 func Start(ctx context.Context, m *check.Mesh, workloads ...string) (*Mesh, error) {
+	return StartWith(ctx, "", m, workloads...)
+}
+
+// StartWith is Start with all access decided by one engine, whatever the workloads
+// say; "" leaves each its own.
+func StartWith(ctx context.Context, engine mesh.Engine, m *check.Mesh, workloads ...string) (*Mesh, error) {
 	if !envoytest.DistinctLoopback {
 		return nil, errors.New("running a mesh: this platform has one loopback address, and every workload needs its own")
 	}
@@ -57,7 +65,7 @@ func Start(ctx context.Context, m *check.Mesh, workloads ...string) (*Mesh, erro
 	if err != nil {
 		return nil, err
 	}
-	out := &Mesh{mesh: m, ca: ca, slices: compiler.Slices(m), instances: map[string][]*instance{},
+	out := &Mesh{mesh: m, engine: engine, ca: ca, slices: compiler.Slices(m), instances: map[string][]*instance{},
 		outside: map[string]*outside{}, backends: backendsOf(m)}
 	if err := out.start(ctx, workloads); err != nil {
 		out.Close()
@@ -94,7 +102,7 @@ func (m *Mesh) start(ctx context.Context, workloads []string) error {
 			return fmt.Errorf("starting workload %q: the mesh has none of this name", key)
 		}
 		for range max(1, len(w.Endpoints)) {
-			i, err := newInstance(w)
+			i, err := newInstance(m.asItRuns(w))
 			if err != nil {
 				return fmt.Errorf("starting workload %s: %w", key, err)
 			}
@@ -179,9 +187,10 @@ func backendsOf(m *check.Mesh) map[string]*check.Backend {
 	return out
 }
 
-// captureNone is the workload as it runs here.
-func captureNone(w *check.Workload) *check.Workload {
+// asItRuns is the workload as it runs here.
+func (m *Mesh) asItRuns(w *check.Workload) *check.Workload {
 	out := *w
 	out.Capture = mesh.CaptureNone
+	out.Engine = cmp.Or(m.engine, w.Engine)
 	return &out
 }
