@@ -60,3 +60,20 @@ func CLISchema(command string) ([]byte, error) {
 	}
 	return text, nil
 }
+
+// Names lists what JSONSchema and CLISchema have a schema of, in lower case.
+func Names() []string {
+	var names []string
+	for _, dir := range []string{"json", "cli"} {
+		entries, err := files.ReadDir(dir)
+		if err != nil {
+			panic(err) // dir is embedded
+		}
+		for _, e := range entries {
+			if name := strings.TrimSuffix(e.Name(), ".schema.json"); name != "mesh-compile" {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}

@@ -31,7 +31,7 @@ release to DIR. The release's digest depends on the policies alone. With --key
 the release is signed for the mesh of --root, under the sequence number given.`,
 		Example: `  mesh-compile build policies -o release
   mesh-compile build git:main -o release --key keys/release.key --root keys/root.dsse.json --sequence 42`,
-		Args: cobra.ExactArgs(1),
+		Args: takes("PATH"),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runBuild(cmd, &f, args[0]) },
 	}
 	f.register(c)
@@ -59,7 +59,7 @@ func (a *app) runBuild(cmd *cobra.Command, f *buildFlags, path string) error {
 	if err != nil {
 		return err
 	}
-	c, err := a.compileWith(cmd.Context(), &f.compileFlags, path, compileWant{trustBundle: trust})
+	c, err := a.compileWith(cmd.Context(), &f.compileFlags, compileWant{trustBundle: trust}, path)
 	if err != nil {
 		return err
 	}
@@ -69,6 +69,7 @@ func (a *app) runBuild(cmd *cobra.Command, f *buildFlags, path string) error {
 	}
 	if err := findings(c.Diagnostics, min(failOn, diag.Error)); err != nil {
 		a.summary(&f.compileFlags, c)
+		fmt.Fprintf(a.stderr, "%s was not written\n", f.out)
 		return err
 	}
 	release := c.Release

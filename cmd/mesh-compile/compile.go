@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -74,9 +72,6 @@ func (f *compileFlags) failSeverity() (diag.Severity, error) {
 type compiled struct {
 	*compiler.Result
 	tree *open.Tree
-	// dir is put before file names in messages, so that they can be opened from
-	// where the command was called.
-	dir string
 }
 
 // compileWant is what a command wants of a compilation beyond the flags.
@@ -85,38 +80,27 @@ type compileWant struct {
 	trustBundle string
 }
 
-// compile opens path and checks it, without generating anything.
-func (a *app) compile(ctx context.Context, f *compileFlags, path string) (*compiled, error) {
-	return a.compileWith(ctx, f, path, compileWant{lintOnly: true})
+// compile opens paths and checks them, without generating anything.
+func (a *app) compile(ctx context.Context, f *compileFlags, paths ...string) (*compiled, error) {
+	return a.compileWith(ctx, f, compileWant{lintOnly: true}, paths...)
 }
 
-// compileWith opens and compiles path. The caller closes the tree.
-func (a *app) compileWith(ctx context.Context, f *compileFlags, path string, want compileWant) (*compiled, error) {
+// compileWith opens and compiles paths as one repository. The caller closes the
+// tree.
+func (a *app) compileWith(ctx context.Context, f *compileFlags, want compileWant, paths ...string) (*compiled, error) {
 	opt, err := f.options()
 	if err != nil {
 		return nil, err
 	}
 	opt.LintOnly, opt.TrustBundle = want.lintOnly, want.trustBundle
-	tree, err := open.Open(ctx, path, a.stdin)
+	tree, err := open.Several(ctx, paths, a.stdin)
 	if err != nil {
 		return nil, err
 	}
 	progress := a.progress(f.quiet)
 	opt.Stage = progress.stage
 	result, _ := compiler.Compile(tree.FS, opt)
-	return &compiled{Result: result, tree: tree, dir: displayDir(path)}, nil
-}
-
-// displayDir is the directory that file names of a PATH are relative to.
-func displayDir(p string) string {
-	info, err := os.Stat(p)
-	switch {
-	case err != nil: // a git revision or standard input
-		return ""
-	case info.IsDir():
-		return filepath.ToSlash(filepath.Clean(p))
-	}
-	return path.Dir(filepath.ToSlash(filepath.Clean(p)))
+	return &compiled{Result: result, tree: tree}, nil
 }
 
 // findings ends a command by its diagnostics.
@@ -129,7 +113,7 @@ func findings(l diag.List, failOn diag.Severity) error {
 
 // printDiagnostics writes findings as text.
 func (a *app) printDiagnostics(w io.Writer, c *compiled) error {
-	return diag.WriteText(w, c.Diagnostics, diag.TextOptions{Color: colors(w), Dir: c.dir})
+	return diag.WriteText(w, c.Diagnostics, diag.TextOptions{Color: colors(w), Dir: c.tree.Dir})
 }
 
 // colors reports whether w wants them (https://no-color.org).

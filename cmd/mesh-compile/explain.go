@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/mesh-compile/mesh-compile/compiler"
 	"github.com/mesh-compile/mesh-compile/compiler/check"
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/load"
 	"github.com/mesh-compile/mesh-compile/compiler/reach"
 )
 
@@ -27,19 +30,25 @@ type explainFlags struct {
 func (a *app) explain() *cobra.Command {
 	var f explainFlags
 	c := &cobra.Command{
-		Use:   "explain PATH --from NS/NAME --to HOST:PORT | explain CODE",
+		Use:   "explain [PATH --from NS/NAME --to HOST:PORT | CODE]",
 		Short: "Say where a request goes and whether it is allowed, or what a finding means",
 		Long: `With PATH, explain answers one request as the compiled configuration would:
 route, destination, rewrites and access, with the source line of every rule that
 decided. "--from none" is a caller without a mesh identity. --requests reads many,
 one JSON object a line: {"from","to","method","path","headers"}.
 
-With the code of a finding, explain prints its page.`,
+With the code of a finding, explain prints its page; alone, it lists them.`,
 		Example: `  mesh-compile explain policies --from shop/order --to payment:8080 --method POST --path /charges
   mesh-compile explain routeshadow`,
-		Args: cobra.ExactArgs(1),
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if f.from == "" && f.to == "" && f.requests == "" {
+			about := f.from != "" || f.to != "" || f.requests != ""
+			switch {
+			case about && len(args) == 0:
+				return fmt.Errorf("explain needs the PATH that the request is sent in")
+			case len(args) == 0:
+				return a.listPages()
+			case !about:
 				return a.explainCode(args[0])
 			}
 			return a.explainRequests(cmd, &f, args[0])
@@ -57,13 +66,30 @@ With the code of a finding, explain prints its page.`,
 	return c
 }
 
+// listPages names every finding, so that nobody has to guess a code.
+func (a *app) listPages() error {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	for _, p := range compiler.Pages() {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", p.Code, p.Severity, p.Title)
+	}
+	return w.Flush()
+}
+
 func (a *app) explainCode(code string) error {
+	var codes []string
 	for _, p := range compiler.Pages() {
 		if p.Code == diag.Code(code) {
 			return writePage(a.stdout, p)
 		}
+		codes = append(codes, string(p.Code))
 	}
-	return fmt.Errorf("explain %q: no such finding; with --from and --to a request to PATH is explained", code)
+	if _, err := os.Stat(code); err == nil {
+		return fmt.Errorf("explain %s: which request? name it with --from NS/NAME (or none) and --to HOST:PORT", code)
+	}
+	if near := load.Nearest(code, codes); near != "" {
+		return fmt.Errorf("explain %q: no such finding: did you mean %s?", code, near)
+	}
+	return fmt.Errorf("explain %q: no such finding and no such path; \"mesh-compile explain\" lists the findings", code)
 }
 
 func writePage(w io.Writer, p diag.Page) error {
@@ -72,8 +98,8 @@ func writePage(w io.Writer, p diag.Page) error {
 }
 
 func (a *app) explainRequests(cmd *cobra.Command, f *explainFlags, path string) error {
-	if f.format != "text" && f.format != "json" {
-		return fmt.Errorf("--format %q: want text or json", f.format)
+	if err := oneOf("format", f.format, "text", "json"); err != nil {
+		return err
 	}
 	requests, err := f.read(a.stdin)
 	if err != nil {
@@ -88,7 +114,7 @@ func (a *app) explainRequests(cmd *cobra.Command, f *explainFlags, path string) 
 		if err := a.printDiagnostics(a.stderr, c); err != nil {
 			return err
 		}
-		return fmt.Errorf("%s has errors: what would not be compiled cannot be explained", path)
+		return fmt.Errorf("%s has errors, listed above: what would not be compiled cannot be explained", path)
 	}
 	return a.explainAll(c.Mesh, requests, f.format)
 }
@@ -98,7 +124,7 @@ func (a *app) explainAll(m *check.Mesh, requests []reach.Request, format string)
 	for _, r := range requests {
 		result, err := e.Evaluate(r)
 		if err != nil {
-			return err
+			return withWorkloads(err, m, r.From)
 		}
 		if format == "json" {
 			err = json.NewEncoder(a.stdout).Encode(reach.Explain(&result))
@@ -110,6 +136,21 @@ func (a *app) explainAll(m *check.Mesh, requests []reach.Request, format string)
 		}
 	}
 	return nil
+}
+
+// withWorkloads adds whom a caller that does not exist may have been meant for.
+func withWorkloads(err error, m *check.Mesh, from string) error {
+	var names []string
+	for _, w := range m.Workloads() {
+		names = append(names, w.Key())
+	}
+	if slices.Contains(names, from) {
+		return err
+	}
+	if near := load.Nearest(from, names); near != "" {
+		return fmt.Errorf("%w: did you mean %s?", err, near)
+	}
+	return fmt.Errorf("%w: there are %s", err, some(names))
 }
 
 // read returns the requests asked about.

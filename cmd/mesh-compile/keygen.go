@@ -30,7 +30,7 @@ func (a *app) keygen() *cobra.Command {
   ca.crt, ca.key   the X.509 root of workload identities: "serve"
 
 Keys are readable by their owner alone. Nothing is overwritten.`,
-		Args: cobra.NoArgs,
+		Args: takes(),
 		RunE: func(*cobra.Command, []string) error { return a.runKeygen(&f) },
 	}
 	fs := c.Flags()

@@ -34,18 +34,22 @@ var errFindings = errors.New("findings")
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
+
+	began bool // the command line was understood, a command runs
 }
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
 	root := a.root()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	switch {
 	case err == nil:
 		return 0
 	case errors.Is(err, errFindings):
 		return exitFindings
+	case !a.began:
+		err = withUsage(cmd, err)
 	}
 	fmt.Fprintf(stderr, "mesh-compile: %v\n", err)
 	return exitUsage
@@ -69,6 +73,7 @@ Exit status: 0 clean, 1 findings, 2 usage or I/O.`,
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
+	a.usage(root)
 	root.AddCommand(
 		a.lint(), a.build(), a.verify(), a.show(), a.explain(), a.test(),
 		a.keygen(), a.serve(), a.schema(), a.version(),

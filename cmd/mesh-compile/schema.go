@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -27,7 +28,7 @@ the JSON that a command prints ("lint", "explain").`,
 					_, err = a.stdout.Write(data)
 					return err
 				}
-				return fmt.Errorf("schema: %w", err)
+				return fmt.Errorf("%w; there are schemas of %s", err, strings.Join(schemas.Names(), ", "))
 			}
 			_, err = a.stdout.Write(data)
 			return err

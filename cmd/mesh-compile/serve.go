@@ -28,7 +28,7 @@ Without keys in --keys it makes them, below --state-dir. Agents need its
 root.dsse.json, and a join token each, once: "serve token".`,
 		Example: `  mesh-compile serve policies --state-dir state
   mesh-compile serve token --state-dir state --workload shop/order > order.token`,
-		Args: cobra.ExactArgs(1),
+		Args: takes("PATH"),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runServe(cmd, &f, args[0]) },
 	}
 	fs := c.Flags()
@@ -68,7 +68,7 @@ func (a *app) serveToken() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "token --state-dir DIR --workload NS/NAME",
 		Short: "Make a one-time join token for an agent",
-		Args:  cobra.NoArgs,
+		Args:  takes(),
 		RunE: func(*cobra.Command, []string) error {
 			token, id, err := standalone.CreateToken(r)
 			if err != nil {

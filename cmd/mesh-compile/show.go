@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +23,7 @@ func (a *app) show() *cobra.Command {
 --bootstrap it is one self-contained static configuration that "envoy --mode
 validate" accepts: routes are inlined, endpoints are static, and certificates are
 made up for the occasion. Without --workload it lists the workloads.`,
-		Args: cobra.ExactArgs(1),
+		Args: takes("DIR"),
 		RunE: func(_ *cobra.Command, args []string) error { return a.runShow(&f, args[0]) },
 	}
 	fs := c.Flags()
@@ -35,8 +34,8 @@ made up for the occasion. Without --workload it lists the workloads.`,
 }
 
 func (a *app) runShow(f *showFlags, dir string) error {
-	if f.format != "yaml" && f.format != "json" {
-		return fmt.Errorf("--format %q: want yaml or json", f.format)
+	if err := oneOf("format", f.format, "yaml", "json"); err != nil {
+		return err
 	}
 	release, err := readRelease(dir)
 	if err != nil {
@@ -67,7 +66,7 @@ func leafOf(r *artifact.Release, workload string) (artifact.Leaf, error) {
 		for i, l := range leaves {
 			names[i] = l.Workload
 		}
-		return artifact.Leaf{}, fmt.Errorf("the release has no workload %q; it has %s", workload, strings.Join(names, ", "))
+		return artifact.Leaf{}, fmt.Errorf("the release has no workload %q; it has %s", workload, some(names))
 	}
 	return leaves[i], nil
 }

@@ -16,7 +16,7 @@ func (a *app) test() *cobra.Command {
 		Short: "Run the PolicyTests of a repository",
 		Long: `test asks the evaluator every case of every PolicyTest in PATH and prints those
 that do not hold, with the source line of the rule that decided. -v prints all.`,
-		Args: cobra.ExactArgs(1),
+		Args: takes("PATH"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.compile(cmd.Context(), &f, args[0])
 			if err != nil {
@@ -39,7 +39,7 @@ that do not hold, with the source line of the rule that decided. -v prints all.`
 func (a *app) runTests(f *compileFlags, c *compiled, path string) error {
 	results := policytest.Run(c.Mesh)
 	if len(results) == 0 {
-		return fmt.Errorf("%s has no PolicyTest: nothing was tested", path)
+		return fmt.Errorf("%s has no PolicyTest: nothing was tested; \"mesh-compile schema PolicyTest\" describes one", path)
 	}
 	if err := policytest.Text(a.stdout, results, f.verbose); err != nil {
 		return err

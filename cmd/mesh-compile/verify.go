@@ -20,7 +20,7 @@ func (a *app) verify() *cobra.Command {
 		Long: `verify does to a whole release what an agent does to its part: the signature by
 a release key of the root, the times, the Merkle root over the leaves, and every
 blob's digest. It prints who signed what, from which commit.`,
-		Args: cobra.ExactArgs(1),
+		Args: takes("DIR"),
 		RunE: func(_ *cobra.Command, args []string) error { return a.runVerify(args[0], rootFile) },
 	}
 	c.Flags().StringVar(&rootFile, "root", "", "root document `FILE` that is trusted (required)")
@@ -48,7 +48,7 @@ func (a *app) runVerify(dir, rootFile string) error {
 // refuse prints why a release is not to be used, on standard output: it is the
 // command's finding.
 func (a *app) refuse(dir string, err error) error {
-	if os.IsNotExist(err) {
+	if _, missing := os.Stat(dir); missing != nil {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "%s: refused: %v\n", dir, err)
@@ -78,7 +78,7 @@ func stamp(t sign.Time) string { return t.UTC().Format(time.RFC3339) }
 func openRoot(name string) (*sign.TrustedRoot, error) {
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("reading the root document: %w; \"mesh-compile keygen\" makes one", err)
 	}
 	root, err := sign.OpenRoot(data)
 	if err != nil {
@@ -97,7 +97,7 @@ func readRelease(dir string) (*artifact.Release, error) {
 		return artifact.ReadTar(f, artifact.DefaultLimits)
 	}
 	if _, err := os.Stat(dir); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("opening the release: %w; \"mesh-compile build PATH -o %s\" makes one", err, dir)
 	}
 	return artifact.Read(os.DirFS(dir), artifact.DefaultLimits)
 }

@@ -13,7 +13,7 @@ func (a *app) version() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version, the commit it was built from, and the Envoy it writes for",
-		Args:  cobra.NoArgs,
+		Args:  takes(),
 		Run: func(*cobra.Command, []string) {
 			fmt.Fprintf(a.stdout, "mesh-compile %s\n", compiler.Version)
 			fmt.Fprintf(a.stdout, "envoy %s or later, configuration of %s\n", compiler.MinEnvoy, compiler.EnvoyAPI)

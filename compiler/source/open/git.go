@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -25,7 +26,7 @@ func Git(ctx context.Context, dir, rev, sub string) (*Tree, error) {
 	g := git{ctx: ctx, dir: dir}
 	commit, err := g.line("rev-parse", "--verify", "--end-of-options", rev+"^{commit}")
 	if err != nil {
-		return nil, fmt.Errorf("resolving git revision %s: %w", rev, err)
+		return nil, fmt.Errorf("resolving git revision %s: %w", rev, notFound(err, "no such branch, tag or commit here"))
 	}
 	object := commit + "^{tree}"
 	if sub = path.Clean("/" + sub)[1:]; sub != "" {
@@ -33,7 +34,7 @@ func Git(ctx context.Context, dir, rev, sub string) (*Tree, error) {
 	}
 	hash, err := g.line("rev-parse", "--verify", "--end-of-options", object)
 	if err != nil {
-		return nil, fmt.Errorf("finding %s in git revision %s: %w", sub, rev, err)
+		return nil, fmt.Errorf("finding %s in git revision %s: %w", sub, rev, notFound(err, "no such file or directory there"))
 	}
 	m := newMemory()
 	within, err := g.read(m, hash, sub)
@@ -46,6 +47,14 @@ func Git(ctx context.Context, dir, rev, sub string) (*Tree, error) {
 	}
 	t.Commit, t.TreeHash = commit, hash
 	return t, nil
+}
+
+// notFound says in our words what "Needed a single revision" means.
+func notFound(err error, meaning string) error {
+	if strings.Contains(err.Error(), "Needed a single revision") {
+		return errors.New(meaning)
+	}
+	return err
 }
 
 type git struct {
