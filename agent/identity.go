@@ -76,31 +76,18 @@ func (a *Agent) currentCredential() (c *identity.Credential) {
 	return c
 }
 
-// renew gets one certificate and puts it to use. The certificate in hand proves
-// who we are while it is valid, and the token does before and after.
+// renew gets one certificate and puts it to use.
 func (a *Agent) renew(ctx context.Context) error {
 	config, err := a.tlsConfig()
 	if err != nil {
 		return err
 	}
 	have := a.currentCredential()
-	token := ""
-	if have == nil || time.Now().After(have.Leaf.NotAfter) {
-		if token, err = a.token(); err != nil {
-			return err
-		}
-		config.GetClientCertificate = nil
-	}
-	client, err := fetch.Dial(a.config.Controller, config)
+	request, err := a.request(have)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	request, err := identity.NewRequest()
-	if err != nil {
-		return err
-	}
-	chain, err := client.Issue(ctx, request.CSR, token)
+	chain, err := a.issue(ctx, config, have, request)
 	if err != nil {
 		return err
 	}
@@ -119,6 +106,45 @@ func (a *Agent) renew(ctx context.Context) error {
 	a.config.Log.Info("has a certificate", "spiffe_id", next.SPIFFEID, "until", next.Leaf.NotAfter)
 	a.change(func() { a.credential, a.status.IdentityError = next, "" })
 	return a.serveSecrets()
+}
+
+// issue asks the controller. The certificate in hand proves who we are while it
+// is valid, and the token does before and after.
+func (a *Agent) issue(ctx context.Context, config *tls.Config, have *identity.Credential, r *identity.Request) ([][]byte, error) {
+	token := ""
+	if have == nil || time.Now().After(have.Leaf.NotAfter) {
+		var err error
+		if token, err = a.token(); err != nil {
+			return nil, err
+		}
+		config.GetClientCertificate = nil
+	}
+	client, err := fetch.Dial(a.config.Controller, config)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	return client.Issue(ctx, r.CSR, token)
+}
+
+const requestFile = "request.pem"
+
+// request returns the request that was made and not answered, or a new one.
+func (a *Agent) request(have *identity.Credential) (*identity.Request, error) {
+	if data, err := a.store.Read(requestFile); err == nil && data != nil {
+		if r, err := identity.DecodeRequest(data); err == nil && !r.Answered(have) {
+			return r, nil
+		}
+	}
+	r, err := identity.NewRequest()
+	if err != nil {
+		return nil, err
+	}
+	data, err := r.Encode()
+	if err != nil {
+		return nil, err
+	}
+	return r, a.store.Write(requestFile, data)
 }
 
 // maxToken bounds a join token; a Kubernetes token has about 1 KiB.

@@ -58,11 +58,34 @@ func NewRequest() (*Request, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a key: %w", err)
 	}
+	return requestFor(key)
+}
+
+func requestFor(key *ecdsa.PrivateKey) (*Request, error) {
 	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
 	if err != nil {
 		return nil, fmt.Errorf("making a certificate request: %w", err)
 	}
 	return &Request{key: key, CSR: csr}, nil
+}
+
+// Encode returns the request's key as a file. It must be durable before the
+// request is sent: an issuer that spent a one-time token on this key gives its
+// certificate again for this key alone.
+func (r *Request) Encode() ([]byte, error) { return encodeKey(r.key) }
+
+// DecodeRequest reads what Encode writes.
+func DecodeRequest(data []byte) (*Request, error) {
+	key, _, err := decodeKey(data)
+	if err != nil {
+		return nil, fmt.Errorf("reading the stored certificate request: %w", err)
+	}
+	return requestFor(key)
+}
+
+// Answered reports whether c is the certificate for this request.
+func (r *Request) Answered(c *Credential) bool {
+	return c != nil && r.key.PublicKey.Equal(c.Leaf.PublicKey)
 }
 
 // Expect is what a certificate must say to be taken.
@@ -102,14 +125,13 @@ func newCredential(chain [][]byte, key *ecdsa.PrivateKey) (*Credential, error) {
 	if err != nil {
 		return nil, err
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
+	private, err := encodeKey(key)
 	if err != nil {
 		return nil, err
 	}
 	c := &Credential{
-		SPIFFEID: id, Leaf: leaf,
+		SPIFFEID: id, Leaf: leaf, key: private,
 		TLS: tls.Certificate{Certificate: chain, PrivateKey: crypto.Signer(key), Leaf: leaf},
-		key: pem.EncodeToMemory(&pem.Block{Type: keyBlock, Bytes: der}),
 	}
 	for _, der := range chain {
 		c.chain = append(c.chain, pem.EncodeToMemory(&pem.Block{Type: certificateBlock, Bytes: der})...)
@@ -157,26 +179,42 @@ func (c *Credential) Encode() []byte { return append(bytes.Clone(c.key), c.chain
 // Decode reads what Encode writes. Whether it still is to be trusted is not
 // looked at: Envoy's peers do that.
 func Decode(data []byte) (*Credential, error) {
-	block, rest := pem.Decode(data)
-	if block == nil || block.Type != keyBlock {
-		return nil, errors.New("reading the stored certificate: no private key")
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	key, rest, err := decodeKey(data)
 	if err != nil {
 		return nil, fmt.Errorf("reading the stored certificate: %w", err)
 	}
-	key, ok := parsed.(*ecdsa.PrivateKey)
-	if !ok {
-		return nil, fmt.Errorf("reading the stored certificate: a key of type %T", parsed)
-	}
 	var chain [][]byte
-	for block, rest = pem.Decode(rest); block != nil; block, rest = pem.Decode(rest) {
+	for block, rest := pem.Decode(rest); block != nil; block, rest = pem.Decode(rest) {
 		chain = append(chain, block.Bytes)
 	}
 	if len(chain) == 0 {
 		return nil, errors.New("reading the stored certificate: no certificate")
 	}
 	return newCredential(chain, key)
+}
+
+func encodeKey(key *ecdsa.PrivateKey) ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the private key: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: keyBlock, Bytes: der}), nil
+}
+
+func decodeKey(data []byte) (key *ecdsa.PrivateKey, rest []byte, err error) {
+	block, rest := pem.Decode(data)
+	if block == nil || block.Type != keyBlock {
+		return nil, nil, errors.New("no private key")
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, nil, err
+	}
+	key, ok := parsed.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, nil, fmt.Errorf("a key of type %T", parsed)
+	}
+	return key, rest, nil
 }
 
 // RenewAt returns when to renew: half way, give or take a tenth. jitter is from
