@@ -77,19 +77,25 @@ func (c *comparison) access() {
 
 // deniedBy: Envoy names the policy that denied, "none" where none allowed.
 func (c *comparison) deniedBy() {
-	const marker = "rbac_access_denied_matched_policy["
-	_, after, ok := strings.Cut(c.got.CalleeDetails, marker)
-	if !ok {
-		return
-	}
-	policy := strings.TrimSuffix(after, "]")
 	want := "none"
 	if r := c.want.Access.Rule; r != nil && r.Action == mesh.Deny {
 		want = r.ID
 	}
-	if id, _, _ := strings.Cut(policy, "|"); id != strings.ReplaceAll(want, " ", "_") {
+	if policy, ok := c.got.policy(); ok && !c.got.deniedBy(want) {
 		c.differ("rule that denies", want, policy)
 	}
+}
+
+// policy is the name that the callee's RBAC gives for a denial, if it denied.
+func (o *Observation) policy() (string, bool) {
+	_, after, ok := strings.Cut(o.CalleeDetails, "rbac_access_denied_matched_policy[")
+	return strings.TrimSuffix(after, "]"), ok
+}
+
+// deniedBy says whether RBAC denied by a rule. Envoy writes "_" for blanks.
+func (o *Observation) deniedBy(rule string) bool {
+	policy, ok := o.policy()
+	return ok && policy == strings.ReplaceAll(rule, " ", "_")
 }
 
 // answer judges what the caller's application sees.
