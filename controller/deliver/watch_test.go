@@ -71,14 +71,19 @@ func TestWatchRefuses(t *testing.T) {
 	}
 }
 
-// A stream does not outlive the identity that it was opened with.
+// Neither a stream nor a connection outlives the identity that opened it.
 func TestWatchEndsWithTheCertificate(t *testing.T) {
 	h := start(t)
 	h.publish(t, shop(t, 1))
-	w := updates(t, h.client(t, "payment", 2*time.Second), &deliveryv1.WatchRequest{Workload: "shop/payment"})
+	c := h.client(t, "payment", 2*time.Second)
+	w := updates(t, c, &deliveryv1.WatchRequest{Workload: "shop/payment"})
 	next(t, w)
 	if _, err := w.Recv(); status.Code(err) != codes.Unauthenticated {
 		t.Errorf("got %v", err)
+	}
+	report := &deliveryv1.ReportRequest{Workload: "shop/payment", State: deliveryv1.ReportRequest_STATE_APPLIED}
+	if _, err := c.Report(withDeadline(t), report); status.Code(err) != codes.Unauthenticated {
+		t.Errorf("on the same connection: %v", err)
 	}
 }
 

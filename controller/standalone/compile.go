@@ -38,10 +38,7 @@ func (c *controller) update(ctx context.Context) {
 	if tree.Commit != "" && tree.Commit == c.tried {
 		return // git: nothing but this commit decides, but for the passing of time
 	}
-	result, err := c.compile(tree)
-	if err == nil {
-		err = c.take(result, tree)
-	}
+	result, err := c.attempt(tree)
 	if ctx.Err() != nil {
 		return
 	}
@@ -56,23 +53,23 @@ func (c *controller) update(ctx context.Context) {
 	c.status.accept(tree.Commit, result.Diagnostics, time.Since(begun))
 }
 
-// compile runs the compiler. Its panic is a bug that must not end the delivery of
-// the last release.
-func (c *controller) compile(tree *open.Tree) (result *compiler.Result, err error) {
+// attempt compiles a tree and makes it live. A panic is a bug that must not end
+// the delivery of the last release.
+func (c *controller) attempt(tree *open.Tree) (result *compiler.Result, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.log.Error("the compiler panicked: this is a bug of mesh-compile", "panic", p, "stack", string(debug.Stack()))
-			err = fmt.Errorf("the compiler panicked: %v", p)
+			err = &refusal{message: fmt.Sprintf("the compiler panicked: %v", p)}
 		}
 	}()
-	result = c.run(tree.FS, c.cfg.Compile)
-	if !result.Diagnostics.HasErrors() && result.Release != nil {
-		return result, nil
+	result = c.compile(tree.FS, c.cfg.Compile)
+	if result.Diagnostics.HasErrors() || result.Release == nil {
+		return nil, &refusal{message: refusalMessage(result.Diagnostics), diagnostics: diagnosticsText(result.Diagnostics, c.policy.dir)}
 	}
-	return nil, &refusal{message: refusalMessage(result.Diagnostics), diagnostics: diagnosticsText(result.Diagnostics, c.policy.dir)}
+	return result, c.take(result, tree)
 }
 
-func (c *controller) run(fsys fs.FS, opt compiler.Options) *compiler.Result {
+func (c *controller) compile(fsys fs.FS, opt compiler.Options) *compiler.Result {
 	opt.AsOf = time.Now()
 	opt.TrustBundle = string(c.keys.ca.RootPEM())
 	opt.Previous = c.result
