@@ -60,7 +60,7 @@ func (g *generator) module() ([]byte, error) {
 	for _, r := range m.Rules {
 		r.Module = m
 	}
-	out, err := format.AstWithOpts(m, format.Opts{RegoVersion: ast.RegoV1})
+	out, err := format.AstWithOpts(m, format.Opts{RegoVersion: ast.RegoV1, SkipDefensiveCopying: true})
 	if err != nil {
 		return nil, fmt.Errorf("rendering Rego: %w", err)
 	}

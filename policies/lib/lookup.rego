@@ -6,17 +6,21 @@ package mesh_compile.lookup
 
 import data.mesh_compile.request
 
-allowed contains id if some id in found(data.mesh_compile.table.allow)
-
-denied contains id if some id in found(data.mesh_compile.table.deny)
-
-found(table) := {id |
-	here := table[format_int(request.port, 10)]
+# The whole path is one reference, so that OPA reads one value of the table and
+# not all of it.
+allowed contains data.mesh_compile.table.allow[port][caller][method][path] if {
 	some caller in callers
 	some method in methods
 	some path in paths
-	id := here[caller][method][path]
 }
+
+denied contains data.mesh_compile.table.deny[port][caller][method][path] if {
+	some caller in callers
+	some method in methods
+	some path in paths
+}
+
+port := format_int(request.port, 10)
 
 callers contains ""
 
