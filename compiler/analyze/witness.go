@@ -75,6 +75,26 @@ func Witness(port *check.Port, client *check.Workload, s *reach.Sample) *diag.Wi
 	return w
 }
 
+// Witness is the function of the same name for a finding about traffic, which
+// shows only where somebody may call: it takes a client of the same class that
+// may. Where nobody may, it is the given client's.
+func (p *Pass) Witness(port *check.Port, client *check.Workload, s *reach.Sample) *diag.Witness {
+	if client == nil {
+		return Witness(port, nil, s)
+	}
+	asks, class := AsksWhoCalls(port), signature(port, client)
+	for _, other := range p.Clients(port.Service) {
+		if asks && signature(port, other) != class {
+			continue
+		}
+		w := Witness(port, other, s)
+		if r, err := p.Evaluator().Evaluate(Request(w)); err == nil && r.Access.Decision == reach.Allow {
+			return w
+		}
+	}
+	return Witness(port, client, s)
+}
+
 // Address is host:port of a service's port, by a name that holds in every namespace.
 func Address(port *check.Port) string {
 	host := port.Service.Name

@@ -99,7 +99,7 @@ func taken(p *analyze.Pass, port *check.Port, k int, method string) (*check.Work
 }
 
 func report(p *analyze.Pass, port *check.Port, r *check.Rule, client *check.Workload, sample *reach.Sample, why string) {
-	w := analyze.Witness(port, client, sample)
+	w := p.Witness(port, client, sample)
 	w.Expect = &diag.WitnessExpect{Route: r.ID, Tries: r.Retry.Attempts + 1, UpstreamStatus: answer(r.Retry)}
 	w.Observe = fmt.Sprintf("is sent up to %d times", w.Expect.Tries)
 	if w.Expect.UpstreamStatus > 0 {

@@ -109,7 +109,7 @@ func witness(p *analyze.Pass, port *check.Port, k int) *diag.Witness {
 	for _, class := range p.Classes(port) {
 		t := reach.NewTable(p.Mesh.Settings(), reach.Rules{Client: class.Client, Rules: port.Rules})
 		if _, sample := t.Region(k).Witness(); sample != nil {
-			return analyze.Witness(port, class.Client, sample)
+			return p.Witness(port, class.Client, sample)
 		}
 	}
 	return nil
