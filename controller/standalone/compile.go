@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/mesh-compile/mesh-compile/compiler"
@@ -99,12 +100,22 @@ func (c *controller) refuse(commit string, err error) {
 	if c.live != nil {
 		what = fmt.Sprintf("release %d stays live", c.live.doc.Sequence)
 	}
-	text := ""
-	if r := (*refusal)(nil); errors.As(err, &r) && r.diagnostics != "" {
-		text = "\n" + r.diagnostics
+	c.log.Error("the policies are refused, "+what, "commit", commit, "reason", err.Error())
+	if r := (*refusal)(nil); errors.As(err, &r) {
+		for i, line := range strings.Split(strings.TrimSpace(r.diagnostics), "\n") {
+			if i == maxLogged {
+				c.log.Error("... more: see the status, or run mesh-compile lint")
+				break
+			}
+			if line != "" {
+				c.log.Error(strings.TrimSpace(line))
+			}
+		}
 	}
-	c.log.Error("the policies are refused, "+what, "commit", commit, "reason", err.Error()+text)
 }
+
+// maxLogged is how many lines of diagnostics go to the log.
+const maxLogged = 50
 
 func refusalMessage(l diag.List) string {
 	n := l.Count(diag.Error) + l.Count(diag.Critical)

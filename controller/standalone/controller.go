@@ -31,14 +31,16 @@ type controller struct {
 	keys   keys
 	policy policy
 
-	ledger  *ledger
-	seen    uint64           // highest sequence that an agent has shown
-	tried   string           // the commit that was compiled last
-	retry   bool             // what failed may succeed without a change of the repository
-	result  *compiler.Result // the last that was taken
-	live    *live
-	targets map[string][]endpoints.Target
-	stored  []byte // the facts as they were written last
+	ledger *ledger
+	seen   uint64           // highest sequence that an agent has shown
+	tried  string           // the commit that was compiled last
+	retry  bool             // what failed may succeed without a change of the repository
+	result *compiler.Result // the last that was taken
+	live   *live
+	// unstored is set while the live release is not on disk.
+	unstored bool
+	targets  map[string][]endpoints.Target
+	stored   []byte // the facts as they were written last
 
 	serving  atomic.Pointer[live] // live, for others than the loop
 	ahead    chan uint64          // sequences that agents have and we do not know

@@ -34,13 +34,13 @@ func (g gitWatch) run(ctx context.Context, changed func()) {
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	for {
+		changed() // also once before there were events
 		select {
 		case <-ctx.Done():
 			return
 		case <-events:
 		case <-tick.C:
 		}
-		changed()
 	}
 }
 

@@ -28,9 +28,11 @@ func (c *controller) loop(ctx context.Context) {
 	tokens := time.NewTicker(tokenRefresh)
 	defer tokens.Stop()
 	c.update(ctx)
+	pause := time.Duration(0) // after a renewal that failed
 	for {
+		c.store()
 		c.fillTokens(ctx)
-		renew := time.NewTimer(c.renewIn())
+		renew := time.NewTimer(max(c.renewIn(), pause))
 		var again <-chan time.Time
 		if c.retry {
 			again = time.After(retryAfter)
@@ -44,7 +46,9 @@ func (c *controller) loop(ctx context.Context) {
 		case seen := <-c.ahead:
 			c.report("signing above what an agent has", c.climb(seen))
 		case <-renew.C:
-			c.renew()
+			if pause = 0; !c.report("signing the release again before it expires", c.renew()) {
+				pause = retryAfter
+			}
 		case <-c.joined:
 		case <-tokens.C:
 		}
@@ -60,17 +64,21 @@ const maxDebounces = 20
 
 // renew signs the live release again before it expires, whatever the policies
 // say by then.
-func (c *controller) renew() {
-	if c.live != nil {
-		c.report("signing the release again before it expires", c.again())
+func (c *controller) renew() error {
+	if c.live == nil {
+		return nil
 	}
+	return c.again()
 }
 
-func (c *controller) report(doing string, err error) {
+// report logs a failure that leaves the live release as it is, and says whether
+// there was none.
+func (c *controller) report(doing string, err error) bool {
 	if err != nil {
 		c.log.Error(doing, "error", err)
 		c.status.refuse(c.live.doc.Source.Commit, err)
 	}
+	return err == nil
 }
 
 func (c *controller) fillTokens(ctx context.Context) {

@@ -59,7 +59,7 @@ func (c *controller) document(r *artifact.Release, from origin, now time.Time) (
 }
 
 // publish signs a release and makes it live. The sequence number is durable
-// before the signature exists; the release is written after agents have it, as a
+// before the signature exists. The release itself is stored later, by the loop: a
 // restart that finds the one before signs this one again under a higher number.
 func (c *controller) publish(r *artifact.Release, from origin) error {
 	now := time.Now()
@@ -74,13 +74,19 @@ func (c *controller) publish(r *artifact.Release, from origin) error {
 	if err := c.storeFacts(r); err != nil {
 		return fmt.Errorf("writing the endpoints: %w", err)
 	}
-	if err := c.serve(r.WithEnvelope(envelope), now); err != nil {
-		return err
+	c.unstored = true
+	return c.serve(r.WithEnvelope(envelope), now)
+}
+
+// store writes the live release, for the next start.
+func (c *controller) store() {
+	if !c.unstored || c.live == nil {
+		return
 	}
+	c.unstored = false
 	if err := c.live.release.Write(c.cfg.releaseDir()); err != nil {
-		c.log.Error("the release is live and not stored: a restart begins with the one before", "sequence", doc.Sequence, "error", err)
+		c.log.Error("the live release is not stored: a restart begins with the one before", "sequence", c.live.doc.Sequence, "error", err)
 	}
-	return nil
 }
 
 // serve makes a signed release live if the mesh's own root accepts it.

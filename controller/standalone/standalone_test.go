@@ -239,6 +239,7 @@ func TestRestartAfterExpiry(t *testing.T) {
 	if err := c.again(); err != nil { // a short one takes its place on disk
 		t.Fatal(err)
 	}
+	c.store()
 	for c.renewIn() > 0 {
 		<-time.After(50 * time.Millisecond)
 	}

@@ -33,6 +33,7 @@ func (d dirWatch) run(ctx context.Context, changed func()) {
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	last := fingerprint(dir)
+	changed() // before there were events
 	for {
 		select {
 		case <-ctx.Done():
