@@ -18,6 +18,8 @@ import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	overloadv3 "github.com/envoyproxy/go-control-plane/envoy/config/overload/v3"
+	connectionsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/resource_monitors/downstream_connections/v3"
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -73,6 +75,10 @@ func (o Options) bootstrap() (*bootstrapv3.Bootstrap, error) {
 	if err != nil {
 		return nil, err
 	}
+	overload, err := overloadManager()
+	if err != nil {
+		return nil, err
+	}
 	limit, err := structpb.NewStruct(map[string]any{"re2.max_program_size.error_level": maxProgramSize})
 	if err != nil {
 		return nil, err
@@ -82,10 +88,26 @@ func (o Options) bootstrap() (*bootstrapv3.Bootstrap, error) {
 		Admin:            &bootstrapv3.Admin{Address: pipe(o.AdminSocket)},
 		StaticResources:  &bootstrapv3.Bootstrap_StaticResources{Clusters: []*clusterv3.Cluster{agent}},
 		DynamicResources: dynamicResources(),
+		OverloadManager:  overload,
 		LayeredRuntime: &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{
 			{Name: "static", LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: limit}},
 		}},
 	}, nil
+}
+
+// maxConnections is Envoy's own advice for the edge ("Configuring Envoy as an
+// edge proxy"): far above what a workload takes, and not without end.
+const maxConnections = 50000
+
+func overloadManager() (*overloadv3.OverloadManager, error) {
+	limit, err := packed(&connectionsv3.DownstreamConnectionsConfig{MaxActiveDownstreamConnections: maxConnections})
+	if err != nil {
+		return nil, err
+	}
+	return &overloadv3.OverloadManager{ResourceMonitors: []*overloadv3.ResourceMonitor{{
+		Name:       "envoy.resource_monitors.global_downstream_max_connections",
+		ConfigType: &overloadv3.ResourceMonitor_TypedConfig{TypedConfig: limit},
+	}}}, nil
 }
 
 func dynamicResources() *bootstrapv3.Bootstrap_DynamicResources {

@@ -124,7 +124,7 @@ func (a *Admin) Info(ctx context.Context) (Info, error) {
 func parseVersion(text string) (string, error) {
 	fields := strings.Split(text, "/")
 	if len(fields) < 2 || strings.Count(fields[1], ".") != 2 {
-		return "", fmt.Errorf("reading envoy's version: %.100q is not like commit/1.40.0/...", text)
+		return "", fmt.Errorf("reading envoy's version: %.100q is not commit/1.40.0/build", text)
 	}
 	return fields[1], nil
 }

@@ -69,7 +69,8 @@ type typeState struct {
 
 // Counts are Envoy's answers for one type.
 type Counts struct {
-	Sent, Refused uint64
+	Sent    uint64 `json:"sent"`
+	Refused uint64 `json:"refused"`
 }
 
 // NewServer returns a server that has nothing yet: Envoy's requests wait.
