@@ -30,6 +30,17 @@ func TestFeatures(t *testing.T) {
 	}
 }
 
+// TestRepositories asks the PolicyTests of whole policy repositories.
+func TestRepositories(t *testing.T) {
+	envoytest.Require(t)
+	for _, dir := range directories(t, repositories) {
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			t.Parallel()
+			feature(t, dir)
+		})
+	}
+}
+
 func feature(t *testing.T, dir string) {
 	m := compile(t, dir)
 	results := policytest.Run(m)
