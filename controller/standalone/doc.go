@@ -7,6 +7,6 @@
 // release stays.
 //
 // The process holds the release key and the X.509 root, so whoever has it has
-// the mesh; package docs of the signing and identity roles say how to keep them
-// apart. It never changes the policy repository.
+// the mesh: keys that CI or another process holds are for the controller with
+// roles of its own. It never changes the policy repository and needs no root key.
 package standalone
