@@ -36,7 +36,7 @@ import (
 	"github.com/mesh-compile/mesh-compile/test/envoytest"
 )
 
-// TestAgreement asks a real Envoy with our RBAC, OPA with the input that this
+// TestAgreement asks a real Envoy with our RBAC, OPA and the agent with what this
 // Envoy sends to ext_authz, and the evaluator. One listener takes mesh TLS, one
 // plaintext; a header chooses whose rules apply.
 func TestAgreement(t *testing.T) {
@@ -67,6 +67,9 @@ func TestAgreement(t *testing.T) {
 				t.Errorf("envoy: got %v, the evaluator says %v for %+v", got, want, probe)
 			}
 			want = evaluated(in, &probe)
+			if got := asked.agent(t, p.recorder.request(t, id)); got != want {
+				t.Errorf("agent: got %v, the evaluator says %v for %+v", got, want, probe)
+			}
 			for form, got := range asked.decisions(t, p.recorder.input(t, id)) {
 				if got != want {
 					t.Errorf("%s: got %v, the evaluator says %v for %+v", form, got, want, probe)

@@ -63,7 +63,12 @@ func (g *generator) inbound(in *check.Inbound, t *table) {
 }
 
 func (g *generator) list(set string, action mesh.AccessAction, rules []*mesh.AccessRule, t *table) {
+	seen := make(map[string]bool, len(rules))
 	for _, r := range rules {
+		if seen[r.ID] {
+			g.fail("two rules have the id %q", r.ID)
+		}
+		seen[r.ID] = true
 		if t.used && t.takes(r) {
 			t.add(g.settings, action, g.port, r)
 			continue

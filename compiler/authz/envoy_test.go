@@ -109,8 +109,7 @@ func runRecorder(t testing.TB) (*recorder, string) {
 	return r, l.Addr().String()
 }
 
-// input is the document for what Envoy asked, as the opa-envoy-plugin makes it.
-func (r *recorder) input(t testing.TB, probe string) map[string]any {
+func (r *recorder) request(t testing.TB, probe string) *authv3.CheckRequest {
 	t.Helper()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -118,7 +117,13 @@ func (r *recorder) input(t testing.TB, probe string) map[string]any {
 	if q == nil {
 		t.Fatalf("envoy did not ask about %s", probe)
 	}
-	text, err := protojson.Marshal(q)
+	return q
+}
+
+// input is the document for what Envoy asked, as the opa-envoy-plugin makes it.
+func (r *recorder) input(t testing.TB, probe string) map[string]any {
+	t.Helper()
+	text, err := protojson.Marshal(r.request(t, probe))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,9 @@
 package authz
 
 import (
+	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/format"
@@ -59,12 +61,25 @@ func (g *generator) module() ([]byte, error) {
 	}
 	for _, r := range m.Rules {
 		r.Module = m
+		ast.WalkTerms(r, g.writable)
+	}
+	if g.err != nil {
+		return nil, g.err
 	}
 	out, err := format.AstWithOpts(m, format.Opts{RegoVersion: ast.RegoV1, SkipDefensiveCopying: true})
 	if err != nil {
 		return nil, fmt.Errorf("rendering Rego: %w", err)
 	}
 	return out, nil
+}
+
+// writable refuses strings that OPA's formatter writes and its parser does not
+// read: it quotes as Go does, and Rego's strings are JSON's.
+func (g *generator) writable(t *ast.Term) bool {
+	if s, ok := t.Value.(ast.String); ok && !json.Valid([]byte(strconv.Quote(string(s)))) {
+		g.fail("Rego cannot be written with the string %q", string(s))
+	}
+	return false
 }
 
 // reads reports whether any rule refers to an import.

@@ -7,10 +7,12 @@ import (
 	"slices"
 	"testing"
 
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/bundle"
 	"github.com/open-policy-agent/opa/v1/rego"
 
+	agentauthz "github.com/mesh-compile/mesh-compile/agent/authz"
 	"github.com/mesh-compile/mesh-compile/compiler/check"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 	"github.com/mesh-compile/mesh-compile/compiler/reach"
@@ -73,21 +75,28 @@ func rulesOf(b *bundle.Bundle) string {
 	return ""
 }
 
-// opa is a bundle in its forms: rules and lookup table.
-type opa struct{ static, table rego.PreparedEvalQuery }
+// opa is a bundle in its forms, rules and lookup table, and the agent with the
+// former.
+type opa struct {
+	table, static rego.PreparedEvalQuery
+	server        *agentauthz.Server
+}
 
 func newOPA(t testing.TB, in *check.Inbound) opa {
 	t.Helper()
 	w := &check.Workload{Inbound: []*check.Inbound{in}}
-	forms := make([]rego.PreparedEvalQuery, 2)
-	for i, limit := range []int{maxStatic, -1} {
+	forms, server := make([]rego.PreparedEvalQuery, 2), agentauthz.NewServer()
+	for i, limit := range []int{-1, maxStatic} {
 		written, err := build(settings, w, limit)
 		if err != nil {
 			t.Fatal(err)
 		}
 		forms[i] = prepare(t, written)
+		if err := server.Load(context.Background(), written); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return opa{forms[0], forms[1]}
+	return opa{forms[0], forms[1], server}
 }
 
 // decisions returns the verdicts by what was asked.
@@ -112,6 +121,20 @@ func (o opa) decisions(t testing.TB, input any) map[string]verdict {
 		}
 	}
 	return out
+}
+
+// agent returns the verdict that Envoy would get.
+func (o opa) agent(t testing.TB, q *authv3.CheckRequest) verdict {
+	t.Helper()
+	answer, err := o.server.Check(context.Background(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status := answer.GetDeniedResponse().GetStatus().GetCode(); status != 0 && status != 403 {
+		t.Errorf("the agent answers %d", status)
+	}
+	rule := answer.GetDynamicMetadata().GetFields()["rule"].GetStringValue()
+	return verdict{answer.GetStatus().GetCode() == 0 && answer.GetOkResponse() != nil, rule}
 }
 
 // input is the document of the opa-envoy-plugin, with what rules read. A probe
