@@ -114,7 +114,7 @@ func (t *translator) waiver(spec *load.Node) {
 		Code:        text(spec, "code"),
 		Reason:      text(spec, "reason"),
 		Owner:       text(spec, "owner"),
-		Expires:     t.expires(spec, "expires", "waiver"),
+		Expires:     t.date(spec, "expires"), // judged with the finding that it accepts
 		ExpiresAt:   t.at(spec, "expires"),
 	}
 	t.out.Waivers = []*mesh.Waiver{w}

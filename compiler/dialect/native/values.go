@@ -193,6 +193,15 @@ func (t *translator) seconds(n *load.Node, key string) time.Duration {
 // expires reads a date and remembers it for the judgement of the build; what
 // names the thing that ends.
 func (t *translator) expires(n *load.Node, key, what string) time.Time {
+	end := t.date(n, key)
+	if !end.IsZero() {
+		t.out.Expiries = append(t.out.Expiries, &mesh.Expiry{Origin: t.Origin, What: what, At: end, Span: t.at(n, key)})
+	}
+	return end
+}
+
+// date reads a time.
+func (t *translator) date(n *load.Node, key string) time.Time {
 	v := n.Get(key)
 	if v == nil || v.Kind != load.String {
 		return time.Time{}
@@ -202,9 +211,7 @@ func (t *translator) expires(n *load.Node, key, what string) time.Time {
 		t.wrong(v.Span, "%s %q is no RFC 3339 time: write it as 2027-03-31T00:00:00Z", key, v.Text)
 		return time.Time{}
 	}
-	end = end.UTC()
-	t.out.Expiries = append(t.out.Expiries, &mesh.Expiry{Origin: t.Origin, What: what, At: end, Span: v.Span})
-	return end
+	return end.UTC()
 }
 
 // ruleName reads the name of a rule or case, which becomes part of ids, logs and
