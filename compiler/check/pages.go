@@ -2,6 +2,7 @@ package check
 
 import (
 	"embed"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -33,16 +34,11 @@ var facts = []diag.Page{
 
 // Pages returns the documentation of this package's codes, by code.
 func Pages() []diag.Page {
-	pages := slices.Clone(facts)
-	for i := range pages {
-		p := &pages[i]
-		text, err := pageFiles.ReadFile("pages/" + string(p.Code) + ".md")
-		if err != nil {
-			panic("check: code " + string(p.Code) + " has no page") // a test reads them all
-		}
-		title, doc, _ := strings.Cut(string(text), "\n\n")
-		p.Title, p.Doc = strings.TrimPrefix(title, "# "), doc
+	files, err := fs.Sub(pageFiles, "pages")
+	if err != nil {
+		panic(err) // the name is a constant that embed has checked
 	}
+	pages := diag.ReadPages(files, facts)
 	slices.SortFunc(pages, func(a, b diag.Page) int { return strings.Compare(string(a.Code), string(b.Code)) })
 	return pages
 }

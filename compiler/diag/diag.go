@@ -204,12 +204,3 @@ func (l List) Count(s Severity) int {
 	}
 	return n
 }
-
-// Page describes a code: its documentation page and how it is decided.
-type Page struct {
-	Code     Code
-	Severity Severity // as reported by default
-	Title    string   // one line: "route is never reached"
-	Doc      string   // Markdown: what, why, a WRONG and a RIGHT example, how to mend it
-	Catalog  []string // ids of the unsafe-route catalogue that it covers
-}
