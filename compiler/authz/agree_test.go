@@ -132,11 +132,12 @@ func runProxy(t *testing.T, cases []*check.Inbound) *proxy {
 
 func free(t *testing.T) string {
 	t.Helper()
-	port, err := envoytest.FreePort("127.0.0.1")
+	ip := envoytest.Loopback()
+	port, err := envoytest.FreePort(ip)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprintf("127.0.0.1:%d", port)
+	return net.JoinHostPort(ip, strconv.Itoa(port))
 }
 
 func client(t *testing.T, ca *authority, identity, peer string) *http.Client {
@@ -224,9 +225,7 @@ func connectionManager(t *testing.T, cases []*check.Inbound) *hcmv3.HttpConnecti
 		HttpFilters: []*hcmv3.HttpFilter{
 			httpFilter(t, "ask", &extauthzv3.ExtAuthz{
 				TransportApiVersion: corev3.ApiVersion_V3,
-				Services: &extauthzv3.ExtAuthz_GrpcService{GrpcService: &corev3.GrpcService{
-					TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: "recorder"}},
-				}},
+				Services:            &extauthzv3.ExtAuthz_GrpcService{GrpcService: recorderService()},
 			}),
 			httpFilter(t, "deny", &rbacv3.RBAC{}), httpFilter(t, "allow", &rbacv3.RBAC{}),
 			httpFilter(t, "router", &routerv3.Router{}),
@@ -299,6 +298,12 @@ func serverTLS(t *testing.T, ca *authority) *corev3.TransportSocket {
 				},
 			},
 		}),
+	}}
+}
+
+func recorderService() *corev3.GrpcService {
+	return &corev3.GrpcService{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
+		EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: "recorder"},
 	}}
 }
 

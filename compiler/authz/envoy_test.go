@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"net/url"
@@ -82,7 +83,7 @@ func pemOf(t testing.TB, c tls.Certificate) (cert, key string) {
 }
 
 // recorder is an ext_authz server that allows everything and keeps what Envoy
-// asked, by x-probe.
+// asked, by x-probe; where there are no requests, by the caller's port.
 type recorder struct {
 	authv3.UnimplementedAuthorizationServer
 	mu    sync.Mutex
@@ -92,7 +93,11 @@ type recorder struct {
 func (r *recorder) Check(_ context.Context, q *authv3.CheckRequest) (*authv3.CheckResponse, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.asked[q.Attributes.Request.Http.Headers["x-probe"]] = proto.CloneOf(q)
+	probe := fmt.Sprint(q.Attributes.Source.Address.GetSocketAddress().GetPortValue())
+	if http := q.Attributes.Request.GetHttp(); http != nil {
+		probe = http.Headers["x-probe"]
+	}
+	r.asked[probe] = proto.CloneOf(q)
 	return &authv3.CheckResponse{}, nil
 }
 
