@@ -35,11 +35,12 @@ the release is signed for the mesh of --root, under the sequence number given.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runBuild(cmd, &f, args[0]) },
 	}
 	f.register(c)
+	f.registerFindings(c)
 	fs := c.Flags()
-	fs.StringVarP(&f.out, "output", "o", "", "directory to write; must not exist or be a release (required)")
+	fs.StringVarP(&f.out, "output", "o", "", "directory `DIR` to write; must not exist or be a release (required)")
 	fs.StringVar(&f.key, "key", "", "sign with this private key `FILE`")
 	fs.StringVar(&f.root, "root", "", "root document `FILE` of the mesh, required with --key")
-	fs.Uint64Var(&f.sequence, "sequence", 0, "sequence number of the release, required with --key; must rise")
+	fs.Uint64Var(&f.sequence, "sequence", 0, "sequence number `N` of the release, required with --key; must rise")
 	fs.DurationVar(&f.validity, "validity", 90*24*time.Hour, "how long agents may accept the signed release")
 	fs.StringVar(&f.roots, "trust-bundle", "", "PEM `FILE` of X.509 roots, where the Mesh document has none")
 	_ = c.MarkFlagRequired("output")

@@ -29,12 +29,17 @@ type compileFlags struct {
 
 func (f *compileFlags) register(c *cobra.Command) {
 	fs := c.Flags()
-	fs.StringVarP(&f.namespace, "namespace", "n", "", `namespace of objects that name none (default "default")`)
+	fs.StringVarP(&f.namespace, "namespace", "n", "", "namespace `NAME` of objects that name none (default \"default\")")
 	fs.StringArrayVar(&f.set, "set", nil, "`VAR=value` for a placeholder ${VAR} or $(VAR); may be repeated")
 	fs.BoolVar(&f.assumeExternal, "assume-external", false, "take unknown services for ones that exist outside the repository")
 	fs.StringVar(&f.asOf, "as-of", "", "judge waivers and expiries at this `TIME` (RFC 3339) instead of now")
-	fs.StringVar(&f.failOn, "fail-on", "error", "exit 1 on findings of this severity or above: info, warning, error, critical")
-	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no progress")
+	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no progress and no summary")
+}
+
+// registerFindings adds the flags of commands that report what they found.
+func (f *compileFlags) registerFindings(c *cobra.Command) {
+	fs := c.Flags()
+	fs.StringVar(&f.failOn, "fail-on", "error", "exit 1 on findings of this `SEVERITY` or above: info, warning, error, critical")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "also name the documents that are not read")
 }
 

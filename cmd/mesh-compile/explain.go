@@ -62,7 +62,7 @@ With the code of a finding, explain prints its page; alone, it lists them.`,
 	fs.StringVar(&f.path, "path", "/", "path with query")
 	fs.StringArrayVar(&f.headers, "header", nil, "header `NAME=VALUE`; may be repeated")
 	fs.StringVar(&f.requests, "requests", "", "read requests from this `FILE` of JSON lines, or - for standard input")
-	fs.StringVar(&f.format, "format", "text", "output: text or json")
+	fs.StringVar(&f.format, "format", "text", "output `FORMAT`: text or json")
 	return c
 }
 

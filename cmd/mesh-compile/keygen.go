@@ -34,9 +34,9 @@ Keys are readable by their owner alone. Nothing is overwritten.`,
 		RunE: func(*cobra.Command, []string) error { return a.runKeygen(&f) },
 	}
 	fs := c.Flags()
-	fs.StringVarP(&f.out, "output", "o", "", "directory to write (required)")
-	fs.StringVar(&f.mesh, "mesh", "mesh", "id of the mesh; agents refuse releases of another one")
-	fs.StringVar(&f.trustDomain, "trust-domain", "cluster.local", "SPIFFE trust domain of the mesh")
+	fs.StringVarP(&f.out, "output", "o", "", "directory `DIR` to write (required)")
+	fs.StringVar(&f.mesh, "mesh", "mesh", "`ID` of the mesh; agents refuse releases of another one")
+	fs.StringVar(&f.trustDomain, "trust-domain", "cluster.local", "SPIFFE trust domain `NAME` of the mesh")
 	fs.DurationVar(&f.validity, "validity", 365*24*time.Hour, "how long the root document and the X.509 root last")
 	_ = c.MarkFlagRequired("output")
 	return c

@@ -51,7 +51,8 @@ code scanning, github for annotations in a workflow, junit for test reports.`,
 		},
 	}
 	f.register(c)
-	c.Flags().StringVar(&format, "format", "text", "output: "+strings.Join(lintFormats, ", "))
+	f.registerFindings(c)
+	c.Flags().StringVar(&format, "format", "text", "output `FORMAT`: "+strings.Join(lintFormats, ", "))
 	return c
 }
 

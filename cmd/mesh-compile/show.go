@@ -28,7 +28,7 @@ made up for the occasion. Without --workload it lists the workloads.`,
 	}
 	fs := c.Flags()
 	fs.StringVar(&f.workload, "workload", "", "workload `NS/NAME`")
-	fs.StringVar(&f.format, "format", "yaml", "output: yaml or json")
+	fs.StringVar(&f.format, "format", "yaml", "output `FORMAT`: yaml or json")
 	fs.BoolVar(&f.bootstrap, "bootstrap", false, "one self-contained static Envoy configuration")
 	return c
 }

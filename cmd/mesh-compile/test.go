@@ -33,6 +33,7 @@ that do not hold, with the source line of the rule that decided. -v prints all.`
 		},
 	}
 	f.register(c)
+	c.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "also print the cases that hold")
 	return c
 }
 
