@@ -170,10 +170,8 @@ func (r random) rule(id string) *mesh.AccessRule {
 	for range r.IntN(3) {
 		rule.To = append(rule.To, r.operation())
 	}
-	if r.chance(4) {
-		rule.ExceptFrom = some(r, 2, r.source)
-		rule.ExceptTo = some(r, 2, r.operation)
-	}
+	rule.ExceptFrom = some(r, 3, r.source)
+	rule.ExceptTo = some(r, 3, r.operation)
 	return rule
 }
 
