@@ -19,8 +19,9 @@ build: ## Build the programs into bin/
 	$(GO) build -o bin/ ./cmd/...
 
 .PHONY: demo
-demo: tools build ## Compile, sign and deliver a policy to real Envoys and check that traffic obeys (KEEP=1 leaves it running)
-	$(GO) run ./test/demo
+demo: tools ## Compile, sign and deliver a policy to real Envoys and check that traffic obeys (KEEP=1 leaves it running)
+	$(GO) build -o bin/demo ./test/demo
+	exec bin/demo # itself, so that a signal reaches it
 
 .PHONY: test
 test: tools lint ## Lint, then run every test, those against the real Envoy and OPA included

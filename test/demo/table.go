@@ -4,45 +4,82 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
+	"time"
 )
 
-// row is a claim and what was observed of it.
-type row struct {
-	claim, observed string
-	held            bool
+// The table's columns; with two spaces between them a row is 120 wide.
+const (
+	markWidth     = 6
+	claimWidth    = 46
+	observedWidth = 64
+)
+
+// table is the claims and what was observed of each. A row is printed as soon as it is known.
+type table struct {
+	out    io.Writer
+	begun  time.Time
+	claims int
+	failed int
 }
 
-type table []row
+func newTable(out io.Writer) *table {
+	t := &table{out: out, begun: time.Now()}
+	t.row("", "CLAIM", "OBSERVED")
+	return t
+}
 
 // claim observes; an error is an observation that refutes the claim.
 func (t *table) claim(claim string, observe func() (string, error)) {
 	observed, err := observe()
+	mark := "ok"
 	if err != nil {
+		mark = "FAILED"
 		observed = strings.TrimSpace(observed + " " + err.Error())
+		t.failed++
 	}
-	*t = append(*t, row{claim, observed, err == nil})
-	fmt.Print(".")
+	t.claims++
+	t.row(mark, claim, observed)
 }
 
-func (t table) held() bool {
-	for _, r := range t {
-		if !r.held {
-			return false
-		}
+func (t *table) row(mark, claim, observed string) {
+	left, right := wrap(claim, claimWidth), wrap(observed, observedWidth)
+	for n := range max(len(left), len(right)) {
+		line := fmt.Sprintf("%-*s  %-*s  %s", markWidth, mark, claimWidth, at(left, n), at(right, n))
+		fmt.Fprintln(t.out, strings.TrimRight(line, " "))
+		mark = ""
 	}
-	return len(t) > 0
 }
 
-func (t table) print(w io.Writer) {
-	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tab, "\n\n\tCLAIM\tOBSERVED")
-	for _, r := range t {
-		mark := "ok"
-		if !r.held {
-			mark = "FAILED"
-		}
-		fmt.Fprintf(tab, "%s\t%s\t%s\n", mark, r.claim, strings.ReplaceAll(r.observed, "\n", " "))
+// verdict ends the table and says whether every claim held.
+func (t *table) verdict() bool {
+	took := time.Since(t.begun).Round(100 * time.Millisecond)
+	if t.failed > 0 || t.claims == 0 {
+		fmt.Fprintf(t.out, "\n%d of %d claims failed\n", t.failed, t.claims)
+		return false
 	}
-	tab.Flush()
+	fmt.Fprintf(t.out, "\nall %d claims held (%s)\n", t.claims, took)
+	return true
+}
+
+func at(lines []string, n int) string {
+	if n < len(lines) {
+		return lines[n]
+	}
+	return ""
+}
+
+// wrap breaks text between words, and words that are longer than a line.
+func wrap(text string, width int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && len(line)+1+len(word) > width {
+			lines, line = append(lines, line), ""
+		}
+		for len(word) > width {
+			lines, word = append(lines, word[:width]), word[width:]
+		}
+		line = strings.TrimSpace(line + " " + word)
+	}
+	return append(lines, line)
 }

@@ -8,29 +8,9 @@ import (
 	"net/url"
 	"sync"
 	"time"
+
+	"github.com/mesh-compile/mesh-compile/test/localmesh"
 )
-
-// Order is what the demo asks an application to do: calls through its sidecar.
-type Order struct {
-	Method      string            `json:"method"`
-	URL         string            `json:"url"`
-	Headers     map[string]string `json:"headers"`
-	Requests    int               `json:"requests"`    // 1 where 0
-	Concurrency int               `json:"concurrency"` // 1 where 0
-	// Until keeps sending until /stop.
-	Until bool `json:"until"`
-}
-
-// Tally is what came of the calls.
-type Tally struct {
-	Requests int            `json:"requests"`
-	Status   map[int]int    `json:"status"`   // 0: no answer
-	Versions map[string]int `json:"versions"` // of who answered 200
-	Body     string         `json:"body"`     // of the last answer
-	Flags    string         `json:"flags"`    // of the last answer's proxy, if it says
-	Seconds  float64        `json:"seconds"`
-	Error    string         `json:"error"` // of the last call without an answer
-}
 
 func newCaller(proxy *url.URL) *http.Client {
 	return &http.Client{
@@ -42,12 +22,12 @@ func newCaller(proxy *url.URL) *http.Client {
 	}
 }
 
-// control is the demo's side: POST /call, POST /stop, GET /counts.
+// control is the tests' side: POST /call, POST /stop, GET /counts.
 func control(app *service, client *http.Client) http.Handler {
 	load := &load{client: client}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /call", func(w http.ResponseWriter, r *http.Request) {
-		var o Order
+		var o localmesh.Order
 		if err := json.NewDecoder(io.LimitReader(r.Body, 1<<16)).Decode(&o); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
@@ -71,23 +51,23 @@ type load struct {
 
 	mu   sync.Mutex
 	quit chan struct{}
-	done chan Tally
+	done chan localmesh.Tally
 }
 
-func (l *load) start(o Order) {
+func (l *load) start(o localmesh.Order) {
 	l.stop()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	quit, done := make(chan struct{}), make(chan Tally, 1)
+	quit, done := make(chan struct{}), make(chan localmesh.Tally, 1)
 	l.quit, l.done = quit, done
 	go func() { done <- l.run(o, quit) }()
 }
 
-func (l *load) stop() Tally {
+func (l *load) stop() localmesh.Tally {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.quit == nil {
-		return Tally{}
+		return localmesh.Tally{}
 	}
 	close(l.quit)
 	t := <-l.done
@@ -96,9 +76,9 @@ func (l *load) stop() Tally {
 }
 
 // run sends the order's requests with its concurrency.
-func (l *load) run(o Order, quit <-chan struct{}) Tally {
+func (l *load) run(o localmesh.Order, quit <-chan struct{}) localmesh.Tally {
 	begun := time.Now()
-	t := Tally{Status: map[int]int{}, Versions: map[string]int{}}
+	t := localmesh.Tally{Status: map[int]int{}, Versions: map[string]int{}}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	work := make(chan struct{})
@@ -123,36 +103,41 @@ func (l *load) run(o Order, quit <-chan struct{}) Tally {
 	return t
 }
 
-func (l *load) once(o Order, mu *sync.Mutex, t *Tally) {
-	status, version, body, flags, err := l.send(o)
+func (l *load) once(o localmesh.Order, mu *sync.Mutex, t *localmesh.Tally) {
+	begun := time.Now()
+	status, body, err := l.send(o)
+	var a answer
+	_ = json.Unmarshal(body, &a) // a proxy's own answer is not JSON
 	mu.Lock()
 	defer mu.Unlock()
 	t.Requests++
 	t.Status[status]++
-	t.Body, t.Flags = body, flags
-	if version != "" && status == http.StatusOK {
-		t.Versions[version]++
+	if status == http.StatusOK {
+		t.Versions[a.Version]++
+		return
 	}
-	if err != nil {
-		t.Error = err.Error()
+	if len(t.Failures) < localmesh.MaxFailures {
+		t.Failures = append(t.Failures, fmt.Sprintf("%s, after %s: status %d: %.300s %v",
+			begun.UTC().Format(time.RFC3339Nano), time.Since(begun).Round(time.Millisecond), status, body, err))
 	}
 }
 
-func (l *load) send(o Order) (status int, version, body, flags string, err error) {
+// send returns status 0 where there is no whole answer.
+func (l *load) send(o localmesh.Order) (status int, body []byte, err error) {
 	req, err := http.NewRequest(o.Method, o.URL, nil)
 	if err != nil {
-		return 0, "", "", "", fmt.Errorf("calling: %w", err)
+		return 0, nil, err
 	}
 	for k, v := range o.Headers {
 		req.Header.Set(k, v)
 	}
 	resp, err := l.client.Do(req)
 	if err != nil {
-		return 0, "", "", "", err
+		return 0, nil, err
 	}
 	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, 1<<16))
-	var a answer
-	_ = json.Unmarshal(data, &a) // a proxy's own answer is not JSON
-	return resp.StatusCode, a.Version, string(data), resp.Header.Get("x-envoy-overloaded"), err
+	if body, err = io.ReadAll(io.LimitReader(resp.Body, 1<<16)); err != nil {
+		return 0, nil, err
+	}
+	return resp.StatusCode, body, nil
 }

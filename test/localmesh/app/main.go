@@ -1,6 +1,6 @@
-// Command shop is every service of the demo's shop. Its public port answers as
+// Command app is every application of a local mesh. Its public port answers as
 // catalog, order, inventory, payment or shipping would; its control port is the
-// demo's hand inside the application: it makes the application call others
+// tests' hand inside the application: it makes the application call others
 // through its own sidecar, and tells what was received.
 package main
 
@@ -29,7 +29,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, c); err != nil {
-		fmt.Fprintln(os.Stderr, "shop:", err)
+		fmt.Fprintln(os.Stderr, "app:", err)
 		os.Exit(1)
 	}
 }

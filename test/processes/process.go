@@ -1,0 +1,61 @@
+package processes
+
+import (
+	"os"
+	"os/exec"
+	"sync/atomic"
+	"time"
+)
+
+// Process is a program that was started.
+type Process struct {
+	Name string
+
+	cmd   *exec.Cmd
+	log   string
+	done  chan struct{}
+	asked atomic.Bool // to end
+}
+
+// Pid is the process's id.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
+// Running says whether it has not ended yet.
+func (p *Process) Running() bool {
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// Interrupt asks it to end.
+func (p *Process) Interrupt() {
+	p.asked.Store(true)
+	_ = p.cmd.Process.Signal(os.Interrupt) // it may have ended
+}
+
+// Kill ends it as kill -9 does, and waits until it is gone.
+func (p *Process) Kill() {
+	p.asked.Store(true)
+	_ = p.cmd.Process.Kill() // it may have ended
+	<-p.done
+}
+
+func (p *Process) wait(limit time.Duration) {
+	select {
+	case <-p.done:
+	case <-time.After(limit):
+		p.Kill()
+	}
+}
+
+// Tail is the end of the log, for errors.
+func (p *Process) Tail() string {
+	data, err := os.ReadFile(p.log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(data[max(0, len(data)-2000):])
+}
