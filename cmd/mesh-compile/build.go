@@ -109,6 +109,10 @@ func signRelease(c *compiled, signer *sign.Signer, root *sign.TrustedRoot, f *bu
 	now := time.Now().UTC().Truncate(time.Second)
 	doc := sign.Describe(c.Release)
 	rd := root.Document()
+	if own := c.Mesh.Settings().TrustDomain; own != rd.TrustDomain {
+		return nil, fmt.Errorf("the policies are for trust domain %s and %s is for %s: agents would accept no peer; give the root of this mesh, or make one with \"mesh-compile keygen --trust-domain %s\"",
+			own, f.root, rd.TrustDomain, own)
+	}
 	doc.MeshID, doc.SequenceEpoch, doc.Trust.TrustDomain = rd.MeshID, rd.SequenceEpoch, rd.TrustDomain
 	doc.Sequence = f.sequence
 	doc.Source.Commit, doc.Source.Tree = c.tree.Commit, c.tree.TreeHash

@@ -114,7 +114,8 @@ func (a *app) explainRequests(cmd *cobra.Command, f *explainFlags, path string) 
 		if err := a.printDiagnostics(a.stderr, c); err != nil {
 			return err
 		}
-		return fmt.Errorf("%s has errors, listed above: what would not be compiled cannot be explained", path)
+		fmt.Fprintf(a.stderr, "%s has errors, listed above: what would not be compiled cannot be explained\n", path)
+		return errFindings
 	}
 	return a.explainAll(c.Mesh, requests, f.format)
 }

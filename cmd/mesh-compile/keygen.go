@@ -42,7 +42,27 @@ Keys are readable by their owner alone. Nothing is overwritten.`,
 	return c
 }
 
+// keyFiles are what keygen writes, in this order.
+var keyFiles = []string{"root.key", "release.key", "ca.key", "ca.crt", "root.dsse.json"}
+
+// free refuses a directory that has any of the files, before one is written:
+// half of two meshes is neither.
+func free(dir string) error {
+	for _, name := range keyFiles {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			return fmt.Errorf("%s exists: keygen overwrites nothing; name another directory", filepath.Join(dir, name))
+		}
+	}
+	return nil
+}
+
 func (a *app) runKeygen(f *keygenFlags) error {
+	if f.validity <= 0 {
+		return fmt.Errorf("--validity %s: want a time to come", f.validity)
+	}
+	if err := free(f.out); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(f.out, 0o700); err != nil {
 		return err
 	}
@@ -61,19 +81,16 @@ func (a *app) runKeygen(f *keygenFlags) error {
 }
 
 func (a *app) writeKeys(dir string, keys *sign.Keys, ca *identity.CA) error {
-	steps := []struct {
-		name  string
-		write func(string) error
-	}{
-		{"root.key", keys.Root.WritePrivateKey},
-		{"release.key", keys.Release.WritePrivateKey},
-		{"ca.key", ca.WritePrivateKey},
-		{"ca.crt", func(name string) error { return writeNew(name, ca.RootPEM()) }},
-		{"root.dsse.json", func(name string) error { return writeNew(name, keys.Document) }},
+	writers := map[string]func(string) error{
+		"root.key":       keys.Root.WritePrivateKey,
+		"release.key":    keys.Release.WritePrivateKey,
+		"ca.key":         ca.WritePrivateKey,
+		"ca.crt":         func(name string) error { return writeNew(name, ca.RootPEM()) },
+		"root.dsse.json": func(name string) error { return writeNew(name, keys.Document) },
 	}
-	for _, s := range steps {
-		name := filepath.Join(dir, s.name)
-		if err := s.write(name); err != nil {
+	for _, file := range keyFiles {
+		name := filepath.Join(dir, file)
+		if err := writers[file](name); err != nil {
 			return err
 		}
 		fmt.Fprintln(a.stdout, name)

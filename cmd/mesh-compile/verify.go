@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -87,19 +86,21 @@ func openRoot(name string) (*sign.TrustedRoot, error) {
 	return root, nil
 }
 
+// readRelease reads a release from a directory, or from a tar+gzip of one.
 func readRelease(dir string) (*artifact.Release, error) {
-	if strings.HasSuffix(dir, ".tar.gz") || strings.HasSuffix(dir, ".tgz") {
-		f, err := os.Open(dir)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		return artifact.ReadTar(f, artifact.DefaultLimits)
-	}
-	if _, err := os.Stat(dir); err != nil {
+	info, err := os.Stat(dir)
+	if err != nil {
 		return nil, fmt.Errorf("opening the release: %w; \"mesh-compile build PATH -o %s\" makes one", err, dir)
 	}
-	return artifact.Read(os.DirFS(dir), artifact.DefaultLimits)
+	if info.IsDir() {
+		return artifact.Read(os.DirFS(dir), artifact.DefaultLimits)
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the release: %w", err)
+	}
+	defer f.Close()
+	return artifact.ReadTar(f, artifact.DefaultLimits)
 }
 
 // readOptional reads a file, or nothing where no name is given.
