@@ -30,8 +30,10 @@ func build(s *check.Settings, w *check.Workload, limit int) ([]byte, error) {
 	for _, in := range w.Inbound {
 		g.inbound(in, t)
 	}
-	if t.used {
+	if t.has(mesh.Allow) {
 		g.looked(allowedSet)
+	}
+	if t.has(mesh.Deny) {
 		g.looked(deniedSet)
 	}
 	rules, err := g.module()
@@ -82,7 +84,7 @@ func (g *generator) list(set string, action mesh.AccessAction, rules []*mesh.Acc
 func (g *generator) library(t *table) ([]policies.Module, error) {
 	all, err := policies.Library()
 	return slices.DeleteFunc(all, func(m policies.Module) bool {
-		return m.Name == headerLibrary && !g.reads(headerLibrary) || m.Name == lookupLibrary && !t.used
+		return m.Name == headerLibrary && !g.reads(headerLibrary) || m.Name == lookupLibrary && len(t.rules) == 0
 	}), err
 }
 

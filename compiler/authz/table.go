@@ -96,6 +96,8 @@ func (t *table) add(s *check.Settings, action mesh.AccessAction, port uint32, r 
 	}
 }
 
+func (t *table) has(action mesh.AccessAction) bool { return t.rules[string(action)] != nil }
+
 func child(parent map[string]any, key string) map[string]any {
 	if c, ok := parent[key].(map[string]any); ok {
 		return c
@@ -142,7 +144,7 @@ func spiffeIn(trustDomain string) func(mesh.AccountRef) string {
 
 // data is the bundle's data document.
 func (t *table) data() map[string]any {
-	if !t.used {
+	if len(t.rules) == 0 {
 		return map[string]any{}
 	}
 	return map[string]any{root: map[string]any{"table": t.rules}}
