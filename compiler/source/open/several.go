@@ -28,10 +28,33 @@ func Several(ctx context.Context, paths []string, stdin io.Reader) (*Tree, error
 		return nil, errors.Join(err, s.Close())
 	}
 	var err error
-	if out.Dir, err = s.rebase(); err != nil {
+	if out.Dir, err = s.rebase(); err == nil {
+		err = s.hidden()
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return out, nil
+}
+
+// hidden refuses a file that would stand behind standard input, or before it.
+func (s *several) hidden() error {
+	for _, m := range s.mounts {
+		if m.tree.Dir != "" {
+			continue
+		}
+		name := path.Join(m.dir, StdinName)
+		for _, other := range s.mounts {
+			inner, ok := other.inner(name)
+			if !ok || other.tree == m.tree {
+				continue
+			}
+			if _, err := fs.Stat(other.tree.FS, inner); err == nil {
+				return fmt.Errorf("%s is there, and standard input would be read under its name: rename it", name)
+			}
+		}
+	}
+	return nil
 }
 
 func mergeable(paths []string) error {

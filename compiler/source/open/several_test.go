@@ -38,15 +38,16 @@ func TestSeveral(t *testing.T) {
 
 func TestSeveralRefuses(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir, map[string]string{"a/a.yaml": "a: 1\n", "b/b.yaml": "b: 1\n"})
+	write(t, dir, map[string]string{"a/a.yaml": "a: 1\n", "b/b.yaml": "b: 1\n", "stdin.yaml": "c: 1\n"})
 	t.Chdir(dir)
 	for want, paths := range map[string][]string{
 		"overlap":      {"a", "b", "a/a.yaml"},
 		"read alone":   {"a", "git:HEAD"},
 		"be read once": {"-", "a", "-"},
 		"no such file": {"a", "missing"},
+		"rename it":    {"b", "stdin.yaml", "-"},
 	} {
-		if _, err := Several(t.Context(), paths, nil); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Several(t.Context(), paths, strings.NewReader("")); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: got %v, want %q", paths, err, want)
 		}
 	}
