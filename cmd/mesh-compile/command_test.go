@@ -80,7 +80,7 @@ func validate(schema cue.Value, text []byte) error {
 	if err != nil {
 		return err
 	}
-	return schema.Unify(schema.Context().BuildExpr(expr)).Validate(cue.Concrete(true), cue.Final())
+	return schema.Unify(cuecontext.New().BuildExpr(expr)).Validate(cue.Concrete(true), cue.Final())
 }
 
 // envoy asks the real Envoy whether it takes a bootstrap: envoy FILE

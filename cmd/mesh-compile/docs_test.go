@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-var console = regexp.MustCompile("(?m)^\\$ (?:.*\\| )?mesh-compile (.*)$")
+var console = regexp.MustCompile(`(?m)^\$ (?:.*\| )?mesh-compile (.*)$`)
 
 // TestDocsCommands checks that every command line in the documentation is one:
 // command, flags and number of arguments.
