@@ -20,8 +20,8 @@ build: ## Build the programs into bin/
 
 .PHONY: demo
 demo: tools ## Compile, sign and deliver a policy to real Envoys and check that traffic obeys (KEEP=1 leaves it running)
-	$(GO) build -o bin/demo ./test/demo
-	exec bin/demo # itself, so that a signal reaches it
+	@$(GO) build -o bin/demo ./test/demo # not go run, which keeps SIGTERM to itself
+	@exec bin/demo
 
 .PHONY: test
 test: tools lint ## Lint, then run every test, those against the real Envoy and OPA included

@@ -36,7 +36,7 @@ func TestEveryClaimHolds(t *testing.T) {
 func TestAFailedClaimIsSaid(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	table := newTable(&out)
+	table := newTable(t.Context(), &out)
 	table.claim("water is wet", func() (string, error) { return "it is", nil })
 	table.claim("pigs fly", func() (string, error) { return "0 of 3", errors.New("(want all)") })
 	if table.verdict() {
@@ -51,7 +51,7 @@ FAILED  pigs fly                                        0 of 3 (want all)
 	if got := out.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	if newTable(io.Discard).verdict() {
+	if newTable(t.Context(), io.Discard).verdict() {
 		t.Error("no claim is a claim that held")
 	}
 }

@@ -66,9 +66,15 @@ func run(ctx context.Context, c config) (held bool, err error) {
 	s, err := start(bounded, group, c, progress.begin)
 	if err == nil {
 		progress.end()
-		held = s.claims(bounded, newTable(c.out))
+		held = s.claims(bounded, newTable(bounded, c.out))
 	}
-	if !held && ctx.Err() == nil {
+	switch {
+	case ctx.Err() != nil:
+		return false, errors.New("interrupted")
+	case bounded.Err() != nil:
+		err = errors.Join(fmt.Errorf("it took longer than %s", limit), err)
+	}
+	if !held {
 		fmt.Fprintf(c.out, "the logs are in %s\n", filepath.Join(group.Dir, name))
 	}
 	if err == nil && c.keep {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -16,21 +17,28 @@ const (
 
 // table is the claims and what was observed of each. A row is printed as soon as it is known.
 type table struct {
+	ctx    context.Context // no claim is made after its end
 	out    io.Writer
 	begun  time.Time
 	claims int
 	failed int
 }
 
-func newTable(out io.Writer) *table {
-	t := &table{out: out, begun: time.Now()}
+func newTable(ctx context.Context, out io.Writer) *table {
+	t := &table{ctx: ctx, out: out, begun: time.Now()}
 	t.row("", "CLAIM", "OBSERVED")
 	return t
 }
 
 // claim observes; an error is an observation that refutes the claim.
 func (t *table) claim(claim string, observe func() (string, error)) {
+	if t.ctx.Err() != nil {
+		return
+	}
 	observed, err := observe()
+	if t.ctx.Err() != nil {
+		return // it says nothing about the claim
+	}
 	mark := "ok"
 	if err != nil {
 		mark = "FAILED"
@@ -52,6 +60,9 @@ func (t *table) row(mark, claim, observed string) {
 
 // verdict ends the table and says whether every claim held.
 func (t *table) verdict() bool {
+	if t.ctx.Err() != nil {
+		return false
+	}
 	took := time.Since(t.begun).Round(100 * time.Millisecond)
 	if t.failed > 0 || t.claims == 0 {
 		fmt.Fprintf(t.out, "\n%d of %d claims failed\n", t.failed, t.claims)

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -201,4 +202,12 @@ func (m *Mesh) copyPolicies(ctx context.Context, from string) error {
 		return err
 	}
 	return m.Commit(ctx, "the policies")
+}
+
+// PrintLogs copies the end of every log, for a test that failed.
+func (m *Mesh) PrintLogs(w io.Writer) {
+	logs, _ := filepath.Glob(filepath.Join(m.dir, "*.log")) // the pattern is good
+	for _, log := range logs {
+		fmt.Fprintf(w, "%s:\n%s\n", filepath.Base(log), processes.Tail(log))
+	}
 }

@@ -52,8 +52,11 @@ func (p *Process) wait(limit time.Duration) {
 }
 
 // Tail is the end of the log, for errors.
-func (p *Process) Tail() string {
-	data, err := os.ReadFile(p.log)
+func (p *Process) Tail() string { return Tail(p.log) }
+
+// Tail is the end of a log.
+func Tail(log string) string {
+	data, err := os.ReadFile(log)
 	if err != nil {
 		return err.Error()
 	}
