@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 // sample has every part that a finding can have, and text that wants escaping.
 func sample() List {
-	span := source.Span{File: "shop/größe, x.yaml", Start: source.Pos{Line: 2, Column: 9}, End: source.Pos{Line: 2, Column: 12}}
+	span := source.Span{File: "shop/größe, x:1.yaml", Start: source.Pos{Line: 2, Column: 9}, End: source.Pos{Line: 2, Column: 12}}
 	l := List{
 		{
 			Code: "routeshadow", Severity: Error, Span: span, Object: "MeshRoute shop/catalog",
@@ -41,7 +41,7 @@ func sample() List {
 func sarifOptions() SARIFOptions {
 	return SARIFOptions{
 		Dir: "policies", Version: "1",
-		Files: fstest.MapFS{"shop/größe, x.yaml": {Data: []byte("a: 1\ngröße: xyz\n")}},
+		Files: fstest.MapFS{"shop/größe, x:1.yaml": {Data: []byte("a: 1\ngröße: xyz\n")}},
 		Pages: []Page{{Code: "weights", Severity: Error, Title: "weights do not add up", Doc: "First\nparagraph.\n\nSecond.\n"}},
 	}
 }
