@@ -164,7 +164,9 @@ func (s slice) outboundListener(t *testing.T) *listenerv3.Listener {
 		StatPrefix: "outbound", HttpFilters: []*hcmv3.HttpFilter{router(t)},
 		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{RouteConfigName: "outbound", ConfigSource: ads()}},
 	}
-	return listener("outbound", s.outbound, &listenerv3.FilterChain{Filters: []*listenerv3.Filter{hcm(t, h)}})
+	l := listener("outbound", s.outbound, &listenerv3.FilterChain{Filters: []*listenerv3.Filter{hcm(t, h)}})
+	l.GetAddress().GetSocketAddress().Address = "127.0.0.1"
+	return l
 }
 
 func (s slice) inboundListener(t *testing.T) *listenerv3.Listener {

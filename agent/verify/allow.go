@@ -1,7 +1,6 @@
 package verify
 
 import (
-	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
 	celv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
 	streamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
 	corsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
@@ -38,8 +37,10 @@ import (
 )
 
 // allowed are the resources and extensions that a release may contain, by type
-// URL. Nothing here runs code, reads a file of its own choice, or fetches
-// configuration; so no Lua, Wasm, dynamic modules, Golang filters or ECDS.
+// URL. Nothing here runs code, reads or writes a file of its own choice, or
+// fetches configuration; so no Lua, Wasm, dynamic modules, Golang filters, ECDS
+// or file access logs. Nothing changes access rules for one route either: a
+// route's RBAC or ext_authz settings can be "none" (AZ-22).
 var allowed = typesOf(
 	&clusterv3.Cluster{}, &listenerv3.Listener{}, &routev3.RouteConfiguration{},
 
@@ -48,16 +49,16 @@ var allowed = typesOf(
 	&hcmv3.HttpConnectionManager{}, &networkextauthzv3.ExtAuthz{}, &networkrbacv3.RBAC{}, &tcpproxyv3.TcpProxy{},
 
 	&corsv3.Cors{}, &corsv3.CorsPolicy{},
-	&extauthzv3.ExtAuthz{}, &extauthzv3.ExtAuthzPerRoute{},
+	&extauthzv3.ExtAuthz{},
 	&faultv3.HTTPFault{}, &grpcstatsv3.FilterConfig{}, &healthv3.HealthCheck{},
 	&jwtv3.JwtAuthentication{}, &jwtv3.PerRouteConfig{},
 	&localratev3.LocalRateLimit{},
 	&mutationv3.HeaderMutation{}, &mutationv3.HeaderMutationPerRoute{},
-	&rbacv3.RBAC{}, &rbacv3.RBACPerRoute{}, &routerv3.Router{}, &routev3.FilterConfig{},
+	&rbacv3.RBAC{}, &routerv3.Router{}, &routev3.FilterConfig{},
 
 	&tlsv3.DownstreamTlsContext{}, &tlsv3.UpstreamTlsContext{}, &rawbufferv3.RawBuffer{},
 	&httpv3.HttpProtocolOptions{}, &previoushostsv3.PreviousHostsPredicate{},
-	&accesslogv3.FileAccessLog{}, &streamv3.StdoutAccessLog{}, &streamv3.StderrAccessLog{},
+	&streamv3.StdoutAccessLog{}, &streamv3.StderrAccessLog{},
 	&celv3.ExpressionFilter{}, // which cluster a fallback answers for
 
 	// inputs and actions of matchers in RBAC
@@ -66,11 +67,19 @@ var allowed = typesOf(
 	&sslinputsv3.UriSanInput{},
 )
 
+// enforces are the filters that access rules are made of.
+var enforces = map[string]bool{
+	typeURL(&extauthzv3.ExtAuthz{}): true, typeURL(&rbacv3.RBAC{}): true,
+}
+
+func typeURL(m proto.Message) string {
+	return "type.googleapis.com/" + string(m.ProtoReflect().Descriptor().FullName())
+}
+
 func typesOf(messages ...proto.Message) map[string]protoreflect.MessageType {
 	out := make(map[string]protoreflect.MessageType, len(messages))
 	for _, m := range messages {
-		r := m.ProtoReflect()
-		out["type.googleapis.com/"+string(r.Descriptor().FullName())] = r.Type()
+		out[typeURL(m)] = m.ProtoReflect().Type()
 	}
 	return out
 }

@@ -3,7 +3,9 @@ package verify
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
+	"strings"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
@@ -20,7 +22,7 @@ func (in inspection) cluster(c *clusterv3.Cluster) error {
 	case c.GetOriginalDstLbConfig().GetUseHttpHeader():
 		return errors.New("a request may not choose its address")
 	case c.GetType() != clusterv3.Cluster_EDS:
-		return nil
+		return in.signedAddresses(c)
 	}
 	if name := c.GetEdsClusterConfig().GetServiceName(); name != "" && name != c.GetName() {
 		return fmt.Errorf("asks for the endpoints of %.200q", name)
@@ -29,6 +31,35 @@ func (in inspection) cluster(c *clusterv3.Cluster) error {
 		return nil // the agent's own configuration says where
 	}
 	return in.liveCluster(c)
+}
+
+// signedAddresses: what a release says of addresses is held to what is asked of
+// live endpoints. On loopback are the agent's status and the proxy's own ports,
+// at link-local addresses the credentials of clouds (EG-03, EG-10).
+func (in inspection) signedAddresses(c *clusterv3.Cluster) error {
+	for _, locality := range c.GetLoadAssignment().GetEndpoints() {
+		for _, e := range locality.GetLbEndpoints() {
+			text := strings.TrimSuffix(strings.ToLower(e.GetEndpoint().GetAddress().GetSocketAddress().GetAddress()), ".")
+			ip, err := netip.ParseAddr(text)
+			ip = ip.Unmap()
+			switch {
+			case err != nil && text != "localhost" && !strings.HasSuffix(text, ".localhost"):
+			case err == nil && !in.machine(ip):
+			default:
+				return fmt.Errorf("address %.100q is the machine's own, or link-local", text)
+			}
+		}
+	}
+	return nil
+}
+
+// machine reports whether an address is one that only this machine has, and that
+// no signed network of loopback addresses holds.
+func (in inspection) machine(ip netip.Addr) bool {
+	if ip.IsLoopback() {
+		return !slices.ContainsFunc(in.networks, func(n netip.Prefix) bool { return n.Addr().IsLoopback() && n.Contains(ip) })
+	}
+	return ip.IsUnspecified() || ip.IsMulticast() || ip.IsLinkLocalUnicast()
 }
 
 // liveCluster: unsigned endpoints are safe only where the peer proves one of
@@ -76,6 +107,8 @@ func pinned(c *tlsv3.CommonTlsContext) error {
 	switch {
 	case combined == nil || combined.GetValidationContextSdsSecretConfig().GetName() != rootsSecret:
 		return fmt.Errorf("mesh TLS takes its roots from secret %q", rootsSecret)
+	case c.GetTlsParams().GetTlsMinimumProtocolVersion() != tlsv3.TlsParameters_TLS_AUTO && c.GetTlsParams().GetTlsMinimumProtocolVersion() < tlsv3.TlsParameters_TLSv1_2:
+		return errors.New("mesh TLS older than 1.2")
 	case len(v.GetMatchTypedSubjectAltNames()) == 0:
 		return errors.New("mesh TLS without a subject to expect trusts everyone")
 	case v.GetTrustedCa() != nil || v.GetSystemRootCerts() != nil || v.GetCaCertificateProviderInstance() != nil || v.GetCustomValidatorConfig() != nil:

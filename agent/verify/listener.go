@@ -3,6 +3,7 @@ package verify
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -22,8 +23,11 @@ func (in inspection) listener(l *listenerv3.Listener) error {
 	if l.GetUdpListenerConfig() != nil || l.GetApiListener() != nil || l.GetInternalListener() != nil {
 		return errors.New("only TCP listeners are taken")
 	}
+	if len(l.GetAdditionalAddresses()) > 0 {
+		return errors.New("a listener has one address, which the agent may replace")
+	}
 	if in.outbound(l.GetName()) {
-		return nil
+		return in.private(l)
 	}
 	chains := l.GetFilterChains()
 	if d := l.GetDefaultFilterChain(); d != nil {
@@ -35,6 +39,20 @@ func (in inspection) listener(l *listenerv3.Listener) error {
 		}
 	}
 	return nil
+}
+
+// private: nothing is asked of who calls an outbound listener. Under redirect it
+// gets what the kernel turns round, whatever address that had.
+func (in inspection) private(l *listenerv3.Listener) error {
+	socket := l.GetAddress().GetSocketAddress()
+	if socket == nil || in.policy.Capture == artifact.CaptureRedirect {
+		return nil // what is no socket address is not taken anyway
+	}
+	text := socket.GetAddress()
+	if ip, err := netip.ParseAddr(text); err == nil && ip.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("an outbound listener at %.100q takes calls from elsewhere", text)
 }
 
 func (in inspection) chain(c *listenerv3.FilterChain) error {

@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -22,7 +23,13 @@ import (
 //   - a type or extension that is not on the list, extension discovery,
 //     configuration from anywhere but the agent, gRPC to anywhere but a
 //     cluster, pipes and internal addresses;
-//   - an inbound TLS listener that takes clients without a certificate;
+//   - traffic sent to the agent, past an inbound listener to the application,
+//     or where a request's header says;
+//   - access rules that are off for some requests; files, environment and
+//     session keys of the proxy;
+//   - an inbound TLS listener that takes clients without a certificate, and an
+//     outbound one that others than the application reach;
+//   - signed addresses of the machine itself, or where clouds keep credentials;
 //   - live endpoints for a cluster without mutual TLS and pinned identities,
 //     the application's own excepted;
 //   - where OPA decides, an inbound chain that does not ask, or that goes on
@@ -36,6 +43,13 @@ func Resources(l *sign.Loaded) error {
 	if l.AgentPolicy.Engine == artifact.EngineOPA && l.Bundle == nil {
 		return errors.New("the engine is opa and the leaf names no bundle")
 	}
+	for _, text := range l.Constraints.EndpointCIDRs {
+		n, err := netip.ParsePrefix(text)
+		if err != nil {
+			return fmt.Errorf("reading endpoint networks: %w", err)
+		}
+		in.networks = append(in.networks, n)
+	}
 	for _, r := range l.Resources {
 		if err := in.resource(r); err != nil {
 			return fmt.Errorf("%s %q: %w", r.Type, r.Name, err)
@@ -48,6 +62,7 @@ func Resources(l *sign.Loaded) error {
 type inspection struct {
 	policy      artifact.AgentPolicy
 	constraints map[string]artifact.ClusterConstraint
+	networks    []netip.Prefix // that live endpoints may be in
 }
 
 func (in inspection) resource(r artifact.Resource) error {
@@ -68,7 +83,11 @@ func (in inspection) resource(r artifact.Resource) error {
 	if err != nil {
 		return err
 	}
-	return walk(m.ProtoReflect())
+	w := walker{application: in.inbound}
+	if l, ok := m.(*listenerv3.Listener); ok && !in.outbound(l.GetName()) {
+		w.application = nil
+	}
+	return w.message(m.ProtoReflect())
 }
 
 // decode reads a message of a type on the list.

@@ -7,6 +7,7 @@ import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3" // is refused by name
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
@@ -35,10 +36,17 @@ const (
 	inbound = `{"name":"in","address":{"socketAddress":{"address":"0.0.0.0","portValue":80}},"filterChains":[{"transportSocket":` + downstream +
 		`,"filters":[{"name":"hcm","typedConfig":{` + hcmType + `,"statPrefix":"in","httpFilters":[` + extAuthz + `,` + routerType +
 		`],"routeConfig":{"name":"in"}}}]}]}`
-	outbound = `{"name":"out","address":{"socketAddress":{"address":"0.0.0.0","portValue":15001}},"filterChains":[{"filters":[{"name":"hcm","typedConfig":{` +
+	outbound = `{"name":"out","address":{"socketAddress":{"address":"127.0.0.1","portValue":15001}},"filterChains":[{"filters":[{"name":"hcm","typedConfig":{` +
 		hcmType + `,"statPrefix":"out","httpFilters":[` + routerType + `],"rds":{"routeConfigName":"out","configSource":` + adsSource + `}}}]}]}`
-	routes = `{"name":"out","virtualHosts":[{"name":"a","domains":["*"]}]}`
+	tcpType = `"@type":"type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"`
+	routes  = `{"name":"out","virtualHosts":[{"name":"a","domains":["*"]}]}`
 )
+
+// static is a cluster's signed address.
+func static(address string) string {
+	return `"type":"STATIC","loadAssignment":{"clusterName":"app","endpoints":[{"lbEndpoints":[{"endpoint":{"address":{"socketAddress":{"address":"` +
+		address + `","portValue":15020}}}}]}]}`
+}
 
 // resource reads JSON as the kind that its contents name.
 func resource(t *testing.T, text string) artifact.Resource {
@@ -83,7 +91,9 @@ func content(t *testing.T, engine string, texts ...string) *sign.Loaded {
 func TestGoodResources(t *testing.T) {
 	t.Parallel()
 	for _, engine := range []string{artifact.EngineOPA, artifact.EngineRBAC} {
-		if err := verify.Resources(content(t, engine, live, application, inbound, outbound, routes)); err != nil {
+		percent := strings.Replace(routes, `"domains":["*"]`, `"domains":["*"],"responseHeadersToAdd":[{"header":{"key":"x","value":"%%ENVIRONMENT(A)%%"}}]`, 1)
+		outside := strings.Replace(strings.Replace(application, `"app"`, `"db"`, 1), `"type":"EDS","edsClusterConfig":{"edsConfig":`+adsSource+`}`, static("192.0.2.1"), 1)
+		if err := verify.Resources(content(t, engine, live, application, inbound, outbound, percent, outside)); err != nil {
 			t.Errorf("%s: %v", engine, err)
 		}
 	}
@@ -109,7 +119,31 @@ func TestInvariants(t *testing.T) {
 		{"remote secrets", live, `"sdsConfig":{"ads":{}`, `"sdsConfig":{"apiConfigSource":{"apiType":"GRPC"}`, "only come from the agent"},
 		{"address by header", application, `"type":"EDS","edsClusterConfig":{"edsConfig":` + adsSource + `}`,
 			`"type":"ORIGINAL_DST","originalDstLbConfig":{"useHttpHeader":true}`, "may not choose its address"},
-		{"pipe", outbound, `"address":{"socketAddress":{"address":"0.0.0.0","portValue":15001}}`, `"address":{"pipe":{"path":"/x"}}`, "only socket addresses"},
+		{"route to the agent", routes, `"domains":["*"]`, `"domains":["*"],"routes":[{"match":{"prefix":"/"},"route":{"cluster":"agent"}}]`, "may not be sent to the agent"},
+		{"weighted to the agent", routes, `"domains":["*"]`, `"domains":["*"],"routes":[{"match":{"prefix":"/"},"route":{"weightedClusters":{"clusters":[{"name":"agent","weight":1}]}}}]`, "may not be sent to the agent"},
+		{"mirror to the agent", inbound, `"routeConfig":{"name":"in"}`, `"routeConfig":{"name":"in","requestMirrorPolicies":[{"cluster":"agent"}]}`, "may not be sent to the agent"},
+		{"TCP to the agent", outbound, `"name":"hcm","typedConfig":{`, `"name":"tcp","typedConfig":{` + tcpType + `,"statPrefix":"x","cluster":"agent"}},{"name":"hcm","typedConfig":{`, "may not be sent to the agent"},
+		{"past access rules", routes, `"domains":["*"]`, `"domains":["*"],"routes":[{"match":{"prefix":"/"},"route":{"cluster":"app"}}]`, "only an inbound listener may lead to it"},
+		{"cluster by header", routes, `"domains":["*"]`, `"domains":["*"],"routes":[{"match":{"prefix":"/"},"route":{"clusterHeader":"x-to"}}]`, `header "x-to" may not choose`},
+		{"route without ext_authz", inbound, `"routeConfig":{"name":"in"}`, `"routeConfig":{"name":"in","typedPerFilterConfig":{"authz":{"@type":"type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute","disabled":true}}}`, "not on the list"},
+		{"route without RBAC", inbound, `"routeConfig":{"name":"in"}`, `"routeConfig":{"name":"in","typedPerFilterConfig":{"rbac":{"@type":"type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBACPerRoute"}}}`, "not on the list"},
+		{"route without a filter", inbound, `"routeConfig":{"name":"in"}`, `"routeConfig":{"name":"in","typedPerFilterConfig":{"authz":{"@type":"type.googleapis.com/envoy.config.route.v3.FilterConfig","disabled":true}}}`, "may not switch a filter off"},
+		{"RBAC may be off", inbound, extAuthz, `{"name":"rbac","disabled":true,"typedConfig":{"@type":"type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"}},` + extAuthz, "does not enforce"},
+		{"upgrade around filters", inbound, `"statPrefix":"in"`, `"statPrefix":"in","upgradeConfigs":[{"upgradeType":"websocket","filters":[` + routerType + `]}]`, "may not have filters of its own"},
+		{"log to a file", inbound, `"statPrefix":"in"`, `"statPrefix":"in","accessLog":[{"name":"x","typedConfig":{"@type":"type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog","path":"/root/.ssh/authorized_keys"}}]`, "not on the list"},
+		{"environment in a header", routes, `"domains":["*"]`, `"domains":["*"],"responseHeadersToAdd":[{"header":{"key":"x","value":"%%%ENVIRONMENT(TOKEN)%"}}]`, "what the proxy alone knows"},
+		{"environment in a log", inbound, `"statPrefix":"in"`, `"statPrefix":"in","accessLog":[{"name":"x","typedConfig":{"@type":"type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog","logFormat":{"jsonFormat":{"x":"%ENVIRONMENT(TOKEN)%"}}}}]`, "what the proxy alone knows"},
+		{"health log to a file", live, `"type":"EDS"`, `"type":"EDS","healthChecks":[{"timeout":"1s","interval":"1s","unhealthyThreshold":1,"healthyThreshold":1,"tcpHealthCheck":{},"eventLogPath":"/tmp/x"}]`, "not the release's to write"},
+		{"key log", live, `"commonTlsContext":{`, `"commonTlsContext":{"keyLog":{"path":"/tmp/x"},`, "may not be written down"},
+		{"ticket keys", inbound, `"requireClientCertificate":true,`, `"requireClientCertificate":true,"sessionTicketKeys":{"keys":[{"inlineString":"x"}]},`, "can be any client"},
+		{"old TLS", live, `"commonTlsContext":{`, `"commonTlsContext":{"tlsParams":{"tlsMinimumProtocolVersion":"TLSv1_0"},`, "older than 1.2"},
+		{"public outbound listener", outbound, `"address":"127.0.0.1"`, `"address":"0.0.0.0"`, "takes calls from elsewhere"},
+		{"second address", inbound, `"filterChains"`, `"additionalAddresses":[{"address":{"socketAddress":{"address":"0.0.0.0","portValue":81}}}],"filterChains"`, "one address"},
+		{"another network namespace", inbound, `"portValue":80`, `"portValue":80,"networkNamespaceFilepath":"/proc/1/ns/net"`, "network namespaces are not taken"},
+		{"the agent's status", application, `"type":"EDS","edsClusterConfig":{"edsConfig":` + adsSource + `}`, static("::ffff:127.0.0.1"), "the machine's own"},
+		{"localhost", application, `"type":"EDS","edsClusterConfig":{"edsConfig":` + adsSource + `}`, static("LOCALHOST."), "the machine's own"},
+		{"cloud credentials", application, `"type":"EDS","edsClusterConfig":{"edsConfig":` + adsSource + `}`, static("169.254.169.254"), "link-local"},
+		{"pipe", outbound, `"address":{"socketAddress":{"address":"127.0.0.1","portValue":15001}}`, `"address":{"pipe":{"path":"/x"}}`, "only socket addresses"},
 		{"filter by discovery", outbound, `"typedConfig":{"@type":"type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}`,
 			`"configDiscovery":{"configSource":` + adsSource + `}`, "may not be discovered"},
 		{"nothing asks OPA", inbound, extAuthz + ",", ``, "nothing asks it"},

@@ -3,8 +3,11 @@ package verify
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -13,12 +16,12 @@ import (
 // maxDepth is deeper than any resource of ours; Envoy itself refuses 100.
 const maxDepth = 64
 
-// walk looks at every message of a resource, through every Any.
-func walk(m protoreflect.Message) error { return walker{}.message(m) }
-
+// A walker looks at every message of a resource, through every Any.
 type walker struct {
 	depth int
 	files bool // inside a TLS context, where certificates may be files
+	// application, where set, tells the clusters that may not be led to.
+	application func(cluster string) bool
 }
 
 func (w walker) message(m protoreflect.Message) error {
@@ -28,8 +31,10 @@ func (w walker) message(m protoreflect.Message) error {
 	if len(m.GetUnknown()) > 0 {
 		return fmt.Errorf("%s has fields that this agent does not know", m.Descriptor().FullName())
 	}
-	if err := w.check(m); err != nil {
-		return fmt.Errorf("%s: %w", m.Descriptor().FullName(), err)
+	for _, check := range []func(protoreflect.Message) error{w.check, w.checkFilter, w.checkTLS, w.reference} {
+		if err := check(m); err != nil {
+			return fmt.Errorf("%s: %w", m.Descriptor().FullName(), err)
+		}
 	}
 	switch v := m.Interface().(type) {
 	case *anypb.Any:
@@ -48,23 +53,49 @@ func (w walker) fields(m protoreflect.Message) (err error) {
 	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		switch {
 		case f.IsMap():
-			if f.MapValue().Message() != nil {
-				v.Map().Range(func(_ protoreflect.MapKey, v protoreflect.Value) bool {
-					err = w.message(v.Message())
-					return err == nil
-				})
-			}
-		case f.Message() == nil:
+			v.Map().Range(func(_ protoreflect.MapKey, v protoreflect.Value) bool {
+				err = w.value(f.MapValue(), v)
+				return err == nil
+			})
 		case f.IsList():
 			for i := 0; i < v.List().Len() && err == nil; i++ {
-				err = w.message(v.List().Get(i).Message())
+				err = w.value(f, v.List().Get(i))
 			}
 		default:
-			err = w.message(v.Message())
+			err = w.value(f, v)
 		}
 		return err == nil
 	})
 	return err
+}
+
+func (w walker) value(f protoreflect.FieldDescriptor, v protoreflect.Value) error {
+	switch {
+	case f.Message() != nil:
+		return w.message(v.Message())
+	case f.Kind() == protoreflect.StringKind:
+		return format(v.String())
+	}
+	return nil
+}
+
+// secretOperators of Envoy's format strings, which stand in headers, bodies and
+// logs, read what is the proxy's own.
+var secretOperators = []string{"%ENVIRONMENT(", "%FILE_CONTENT(", "%SECRET("}
+
+// format refuses text that would be a secret of the proxy where Envoy takes it
+// for a format. "%%" is a percent sign there.
+func format(text string) error {
+	if !strings.Contains(text, "%") {
+		return nil
+	}
+	text = strings.ReplaceAll(text, "%%", "")
+	for _, operator := range secretOperators {
+		if strings.Contains(text, operator) {
+			return fmt.Errorf("%s...) would tell what the proxy alone knows", operator)
+		}
+	}
+	return nil
 }
 
 // check refuses messages that reach past the agent.
@@ -84,13 +115,51 @@ func (w walker) check(m protoreflect.Message) error {
 		if v.GetEnvironmentVariable() != "" || (v.GetFilename() != "" && !w.files) {
 			return errors.New("files and environment of the proxy are not the release's to read")
 		}
+	case *corev3.HealthCheck:
+		if v.GetEventLogPath() != "" { //nolint:staticcheck // deprecated, and Envoy still writes it
+			return errors.New("files of the proxy are not the release's to write")
+		}
 	case *corev3.Address:
 		if v.GetSocketAddress() == nil {
 			return errors.New("only socket addresses are taken")
 		}
 	case *corev3.SocketAddress:
-		if v.GetResolverName() != "" {
-			return errors.New("custom resolvers are not taken")
+		if v.GetResolverName() != "" || v.GetNetworkNamespaceFilepath() != "" {
+			return errors.New("custom resolvers and network namespaces are not taken")
+		}
+	}
+	return nil
+}
+
+// checkFilter refuses what takes access rules out of the way of some requests
+// (AZ-22, AZ-24): filters of their own for an upgrade, and switches per route.
+func (w walker) checkFilter(m protoreflect.Message) error {
+	switch v := m.Interface().(type) {
+	case *hcmv3.HttpConnectionManager_UpgradeConfig:
+		if len(v.GetFilters()) > 0 {
+			return errors.New("an upgrade may not have filters of its own")
+		}
+	case *hcmv3.HttpFilter:
+		if (v.GetDisabled() || v.GetIsOptional()) && enforces[v.GetTypedConfig().GetTypeUrl()] {
+			return fmt.Errorf("filter %.100q that may be off does not enforce", v.GetName())
+		}
+	case *routev3.FilterConfig:
+		if v.GetDisabled() {
+			return errors.New("a route may not switch a filter off")
+		}
+	}
+	return nil
+}
+
+// checkTLS refuses what lets somebody else read or resume TLS sessions, and
+// secrets that the agent does not serve.
+func (w walker) checkTLS(m protoreflect.Message) error {
+	switch v := m.Interface().(type) {
+	case *tlsv3.TlsKeyLog:
+		return errors.New("keys of TLS sessions may not be written down")
+	case *tlsv3.DownstreamTlsContext:
+		if v.GetSessionTicketKeys() != nil || v.GetSessionTicketKeysSdsSecretConfig() != nil {
+			return errors.New("whoever has the keys of session tickets can be any client")
 		}
 	case *tlsv3.SdsSecretConfig:
 		return secret(v)
