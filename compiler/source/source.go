@@ -6,8 +6,8 @@ package source
 
 import (
 	"cmp"
-	"fmt"
 	"path"
+	"strconv"
 	"strings"
 )
 
@@ -41,7 +41,7 @@ func (s Span) String() string {
 	if !s.Start.IsValid() {
 		return s.File
 	}
-	return fmt.Sprintf("%s:%d:%d", s.File, s.Start.Line, s.Start.Column)
+	return s.File + ":" + strconv.Itoa(s.Start.Line) + ":" + strconv.Itoa(s.Start.Column)
 }
 
 // Compare orders spans by file, line and column.
