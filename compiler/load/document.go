@@ -114,7 +114,7 @@ type Document struct {
 	// or the default, and not from the document.
 	NamespaceDefaulted bool
 	Span               source.Span // of the document's first field
-	Root               *Node
+	Root               *Node       // nil in a result of package compiler, unless FromCUE
 	FromCUE            bool
 }
 

@@ -178,7 +178,8 @@ func (l *loader) finish() (*Result, diag.List) {
 	slices.SortStableFunc(l.out.Foreign, func(a, b Foreign) int { return source.Compare(a.Span, b.Span) })
 	l.out.Documents = collapse(l.out.Documents)
 	l.diags.Sort()
-	return &l.out, l.diags
+	out := l.out // by itself: the loader holds the results of earlier runs
+	return &out, l.diags
 }
 
 // parallel calls f for 0..n-1 on all processors.
