@@ -13,7 +13,7 @@ import (
 // and rules: the pointers that others need first.
 func (s *site) shell() {
 	svc := &Service{
-		Origin: s.origin, Namespace: s.ns, Name: s.name, Hosts: s.hosts, ShortName: s.short,
+		Origin: s.origin, Namespace: s.ns, Name: s.name, key: s.key, Hosts: s.hosts, ShortName: s.short,
 		External: s.external, Assumed: s.assumed != nil, Virtual: s.virtual,
 		Meshed: s.has(), VisibleTo: s.visible,
 	}

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
-	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
 
 // build makes what plan found to be changed, pointers first.
@@ -40,36 +39,24 @@ func (c *checker) build() {
 // scopes makes the values of workloads that have a scope, or takes them over
 // where neither side changed.
 func (c *checker) scopes() {
-	sc := scope{c: c, visible: map[string][]*Service{}}
-	lists := sameLists{}
+	sc := newScope(c)
+	c.lists = sc.lists
 	for _, n := range c.nodes {
-		uses := sc.of(n, &c.diags)
-		declared := slices.ContainsFunc(n.written(), func(d *mesh.Workload) bool { return d.HasUses })
+		uses, declared := sc.of(n, &c.diags)
 		old := c.prev.full[n.key]
-		if old != nil && c.prev.nodes[n.key].result == n.server && old.UsesDeclared == declared && lists.equal(old.Uses, uses) {
+		if old != nil && c.prev.nodes[n.key].result == n.server && old.UsesDeclared == declared && sameList(old.Uses, uses) {
 			n.full = old
 			continue
 		}
 		full := *n.server
-		full.Uses, full.UsesDeclared = uses, said(n, func(w *mesh.Workload) bool { return w.HasUses })
+		full.Uses, full.UsesDeclared = uses, declared
 		n.full = &full
 	}
 }
 
-// sameLists compares lists of services that many workloads share, once each.
-type sameLists map[[2]**Service]bool
-
-func (l sameLists) equal(a, b []*Service) bool {
-	if len(a) != len(b) || len(a) == 0 {
-		return len(a) == len(b)
-	}
-	key := [2]**Service{&a[0], &b[0]}
-	answer, known := l[key]
-	if !known {
-		answer = slices.Equal(a, b)
-		l[key] = answer
-	}
-	return answer
+// sameList reports one slice; equal lists are.
+func sameList(a, b []*Service) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 func compareServices(a, b *Service) int {
@@ -87,6 +74,7 @@ func (c *checker) finish() (*Mesh, diag.List) {
 			nodes: make(map[string]*made[Workload], len(c.nodes)),
 			full:  make(map[string]*Workload, len(c.nodes)),
 
+			lists:   c.lists,
 			regexes: c.regexes,
 		},
 	}

@@ -85,10 +85,12 @@ type Service struct {
 	Workloads []*Workload
 	// VisibleTo are the namespaces that may have it in scope; nil: all.
 	VisibleTo []string
+
+	key string
 }
 
 // Key is "namespace/name".
-func (s *Service) Key() string { return s.Namespace + "/" + s.Name }
+func (s *Service) Key() string { return s.key }
 
 // Port finds a port by number.
 func (s *Service) Port(number uint32) *Port {
@@ -171,6 +173,9 @@ func (r *Rule) TotalWeight() uint32 {
 // does not. A nil client is a caller without a workload: it meets only matches
 // that do not ask who calls.
 func (r *Rule) MatchesFor(client *Workload) []mesh.Match {
+	if !r.AsksCaller() {
+		return r.Matches
+	}
 	kept := make([]mesh.Match, 0, len(r.Matches))
 	for _, m := range r.Matches {
 		if callerMatches(m.From, client) {
@@ -178,6 +183,16 @@ func (r *Rule) MatchesFor(client *Workload) []mesh.Match {
 		}
 	}
 	return kept
+}
+
+// AsksCaller reports whether a match is for some callers only.
+func (r *Rule) AsksCaller() bool {
+	for i := range r.Matches {
+		if len(r.Matches[i].From) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func callerMatches(from []mesh.Caller, client *Workload) bool {
@@ -289,10 +304,12 @@ type Workload struct {
 	// Rego is set where a policy adds denials written by users, which force
 	// Engine to opa.
 	Rego bool
+
+	key string
 }
 
 // Key is "namespace/name".
-func (w *Workload) Key() string { return w.Namespace + "/" + w.Name }
+func (w *Workload) Key() string { return w.key }
 
 // Inbound is one port that the workload listens on.
 type Inbound struct {

@@ -17,6 +17,7 @@ type state struct {
 	sites  map[string]*made[Service]
 	nodes  map[string]*made[Workload]
 	full   map[string]*Workload
+	lists  lists // the scopes of all workloads
 	// regexes are known problems of expressions, whatever the rest.
 	regexes map[string]string
 	dumps   *dumps

@@ -25,7 +25,7 @@ type Options struct {
 // never nil; with errors in the list it is what would be in force without the
 // faulty parts, good enough to analyze and never to be released.
 func Run(fragments []*mesh.Fragment, opt Options) (*Mesh, diag.List) {
-	c := &checker{opt: opt, in: collect(fragments), regexes: map[string]string{}}
+	c := &checker{opt: opt, in: collect(fragments), regexes: map[string]string{}, named: map[string][]*node{}}
 	c.settle()
 	c.reuseFrom(opt.Previous)
 	c.workloads()
@@ -50,8 +50,10 @@ type checker struct {
 	nodes   []*node
 	byNode  map[string]*node
 	byLabel map[labelKey][]*node
+	named   map[string][]*node // by the service that their documents name
 	sites   []*site
 	names   names
+	lists   lists
 	// offMesh are routes that no sidecar takes.
 	offMesh []*mesh.Route
 

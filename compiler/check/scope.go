@@ -8,37 +8,82 @@ import (
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
 
-// scope finds the services that workloads may reach.
+// scope finds the services that workloads may reach. Equal lists are the same
+// slice, also from one run to the next.
 type scope struct {
 	c       *checker
-	visible map[string][]*Service // by namespace: the default scope
+	visible map[string][]*Service    // by namespace: the default scope
+	offers  map[[2]string][]*Service // what one namespace offers to another
+	lists   lists
 }
 
-// of returns the services in scope of a workload, by key, and complains in its
-// diagnostics about names that do not resolve.
-func (sc *scope) of(n *node, l *diag.List) []*Service {
+// lists are all lists of services in use.
+type lists map[ends][][]*Service
+
+// ends tell most lists apart without looking at all of them.
+type ends struct {
+	first, last *Service
+	n           int
+}
+
+func newScope(c *checker) *scope {
+	return &scope{c: c, visible: map[string][]*Service{}, offers: map[[2]string][]*Service{}, lists: make(lists, len(c.prev.lists))}
+}
+
+// shared returns the slice that stands for all lists of the same services.
+func (sc *scope) shared(list []*Service) []*Service {
+	if len(list) == 0 {
+		return nil
+	}
+	at := ends{list[0], list[len(list)-1], len(list)}
+	for _, known := range sc.lists[at] {
+		if slices.Equal(known, list) {
+			return known
+		}
+	}
+	for _, known := range sc.c.prev.lists[at] {
+		if slices.Equal(known, list) {
+			list = known
+		}
+	}
+	sc.lists[at] = append(sc.lists[at], list)
+	return list
+}
+
+// of returns the services in scope of a workload, by key, and whether they are
+// written. It complains in l about names that do not resolve.
+func (sc *scope) of(n *node, l *diag.List) (uses []*Service, declared bool) {
 	docs := n.written()
 	i := slices.IndexFunc(docs, func(d *mesh.Workload) bool { return d.HasUses })
 	if i < 0 {
-		return sc.defaults(n.doc.Namespace)
+		return sc.defaults(n.doc.Namespace), false
 	}
+	return sc.written(docs[i], n, l), true
+}
+
+// written resolves the list of a document.
+func (sc *scope) written(doc *mesh.Workload, n *node, l *diag.List) []*Service {
 	var out []*Service
-	for _, ref := range docs[i].Uses {
+	for _, ref := range doc.Uses {
 		if ref.Host == "" && ref.Name == "" {
-			out = append(out, sc.namespace(ref.Namespace, n.doc.Namespace)...)
+			all := sc.namespace(ref.Namespace, n.doc.Namespace)
+			if len(doc.Uses) == 1 {
+				return all
+			}
+			out = append(out, all...)
 			continue
 		}
-		s := sc.c.names.find(ref, docs[i].Namespace)
+		s := sc.c.names.find(ref, doc.Namespace)
 		if s == nil {
-			report(l, docs[i].Origin, diag.Diagnostic{
+			report(l, doc.Origin, diag.Diagnostic{
 				Code: UnknownDestination, Severity: diag.Error, Span: ref.Span,
-				Message: fmt.Sprintf("workload %s uses %s, which does not exist", n.key, spell(ref, docs[i].Namespace)),
-				Fix:     sc.c.suggestService(ref, docs[i].Namespace),
+				Message: fmt.Sprintf("workload %s uses %s, which does not exist", n.key, spell(ref, doc.Namespace)),
+				Fix:     sc.c.suggestService(ref, doc.Namespace),
 			})
 			continue
 		}
 		if !s.offered(n.doc.Namespace) {
-			report(l, docs[i].Origin, diag.Diagnostic{
+			report(l, doc.Origin, diag.Diagnostic{
 				Code: MissingGrant, Severity: diag.Error, Span: ref.Span,
 				Message: fmt.Sprintf("workload %s uses %s, which is not for namespace %s", n.key, s.key, n.doc.Namespace),
 				Related: []diag.Related{{Span: s.origin.Span, Message: "its from says who may use it"}},
@@ -48,7 +93,7 @@ func (sc *scope) of(n *node, l *diag.List) []*Service {
 		out = append(out, s.svc)
 	}
 	slices.SortFunc(out, compareServices)
-	return slices.Compact(out)
+	return sc.shared(slices.Compact(out))
 }
 
 // defaults is the scope without uses: natively the services of the namespace
@@ -66,18 +111,25 @@ func (sc *scope) defaults(namespace string) []*Service {
 		}
 	}
 	slices.SortFunc(out, compareServices)
+	out = sc.shared(out)
 	sc.visible[namespace] = out
 	return out
 }
 
 // namespace returns the services of a namespace that client namespaces may use.
 func (sc *scope) namespace(owner, client string) []*Service {
+	if out, ok := sc.offers[[2]string{owner, client}]; ok {
+		return out
+	}
 	var out []*Service
 	for _, s := range sc.c.sites {
 		if s.ns == owner && s.offered(client) {
 			out = append(out, s.svc)
 		}
 	}
+	slices.SortFunc(out, compareServices)
+	out = sc.shared(out)
+	sc.offers[[2]string{owner, client}] = out
 	return out
 }
 

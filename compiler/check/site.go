@@ -42,7 +42,16 @@ type site struct {
 
 // services makes a site of each declared service.
 func (c *checker) services() {
-	c.names = names{domain: c.set.ClusterDomain, byKey: map[string]*site{}, byHost: map[string]*site{}}
+	c.names = names{
+		domain: c.set.ClusterDomain,
+		byKey:  make(map[string]*site, len(c.prev.sites)), byHost: make(map[string]*site, 3*len(c.prev.sites)),
+	}
+	for _, n := range c.nodes {
+		if n.doc.Service != nil {
+			key := refKey(*n.doc.Service, n.doc.Namespace)
+			c.named[key] = append(c.named[key], n)
+		}
+	}
 	for _, doc := range c.in.Services {
 		c.addKubernetes(doc)
 	}
@@ -117,8 +126,8 @@ func (c *checker) addKubernetes(doc *mesh.Service) {
 	if !c.add(s) {
 		return
 	}
-	for _, n := range c.nodes {
-		if n.doc.Service != nil && refKey(*n.doc.Service, n.doc.Namespace) == s.key && !slices.Contains(s.nodes, n) {
+	for _, n := range c.named[s.key] {
+		if !slices.Contains(s.nodes, n) {
 			s.nodes, s.selects = append(s.nodes, n), true
 		}
 	}
@@ -170,19 +179,14 @@ func (n *node) portNames() []string {
 // addNative makes services of MeshWorkloads that name one which Kubernetes does
 // not have. Several workloads may share it, as versions.
 func (c *checker) addNative() {
-	groups := map[string][]*node{}
-	for _, n := range c.nodes {
-		if n.doc.Service == nil {
+	for _, key := range slices.Sorted(maps.Keys(c.named)) {
+		nodes := c.named[key]
+		if s := c.names.byKey[key]; s != nil {
+			nodes = slices.DeleteFunc(slices.Clone(nodes), func(n *node) bool { return slices.Contains(s.nodes, n) })
+		}
+		if len(nodes) == 0 {
 			continue
 		}
-		key := refKey(*n.doc.Service, n.doc.Namespace)
-		if s := c.names.byKey[key]; s != nil && slices.Contains(s.nodes, n) {
-			continue
-		}
-		groups[key] = append(groups[key], n)
-	}
-	for _, key := range slices.Sorted(maps.Keys(groups)) {
-		nodes := groups[key]
 		ns, name, _ := strings.Cut(key, "/")
 		s := &site{
 			ns: ns, name: name, key: key, origin: nodes[0].doc.Origin, doc: nodes[0].doc,

@@ -176,7 +176,7 @@ func (c *checker) workload(n *node) *Workload {
 	}
 	egress := said(n, func(w *mesh.Workload) string { return w.EgressMode })
 	w := &Workload{
-		Origin: n.doc.Origin, Namespace: n.doc.Namespace, Name: n.doc.Name,
+		Origin: n.doc.Origin, Namespace: n.doc.Namespace, Name: n.doc.Name, key: n.key,
 		Labels: n.doc.Labels, ServiceAccount: account, Version: n.version,
 		Identity:       c.set.identity(n.doc.Namespace, account),
 		Capture:        cmp.Or(said(n, func(w *mesh.Workload) mesh.Capture { return w.Capture }), c.set.capture, capture),
