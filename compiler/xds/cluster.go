@@ -28,7 +28,7 @@ const (
 
 // cluster returns the resource of a backend.
 func (g *Generator) cluster(b *check.Backend) (Resource, error) {
-	return g.clusters.get(b, func() (Resource, error) {
+	return g.clusters.Get(b, func() (Resource, error) {
 		var p packer
 		name := ClusterName(b)
 		r, err := newResource(ClusterType, name, p.outboundCluster(name, b))

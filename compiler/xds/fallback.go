@@ -1,9 +1,7 @@
 package xds
 
 import (
-	"slices"
 	"strconv"
-	"strings"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	celv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
@@ -22,10 +20,11 @@ const (
 )
 
 // fallbacks are the answers that stand in for a backend which cannot be asked.
-// Envoy raises the flags before a byte went to an endpoint, never after.
+// Envoy raises the flags before a byte went to an endpoint, never after. The
+// backends are in the order of their cluster names.
 func (p *packer) fallbacks(backends []*check.Backend) *hcmv3.LocalReplyConfig {
 	out := &hcmv3.LocalReplyConfig{}
-	for _, b := range sortedBackends(backends) {
+	for _, b := range backends {
 		if f := b.Traffic.Fallback; f != nil && f.Respond != nil && b.Port.Protocol.IsHTTP() {
 			out.Mappers = append(out.Mappers, p.fallback(ClusterName(b), f))
 		}
@@ -34,12 +33,6 @@ func (p *packer) fallbacks(backends []*check.Backend) *hcmv3.LocalReplyConfig {
 		return nil
 	}
 	return out
-}
-
-func sortedBackends(backends []*check.Backend) []*check.Backend {
-	sorted := slices.Clone(backends)
-	slices.SortFunc(sorted, func(a, b *check.Backend) int { return strings.Compare(ClusterName(a), ClusterName(b)) })
-	return slices.Compact(sorted)
 }
 
 func (p *packer) fallback(cluster string, f *mesh.Fallback) *hcmv3.ResponseMapper {

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/mesh-compile/mesh-compile/compiler/check"
+	"github.com/mesh-compile/mesh-compile/compiler/memo"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
 
@@ -20,12 +21,12 @@ type Generator struct {
 	services map[*check.Service]serviceInfo
 	nextID   uint64
 
-	uses      *memo[usesKey, *usesInfo]
-	routes    *memo[routesKey, []byte]
-	clusters  *memo[*check.Backend, Resource]
-	outbound  *memo[string, Resource]
-	scopes    *memo[string, *scope]
-	inbound   *memo[string, *List]
+	uses      *memo.Table[usesKey, *usesInfo]
+	routes    *memo.Table[routesKey, []byte]
+	clusters  *memo.Table[*check.Backend, Resource]
+	outbound  *memo.Table[string, Resource]
+	scopes    *memo.Table[string, *scope]
+	inbound   *memo.Table[string, *List]
 	mu        sync.Mutex
 	listeners map[string]listenerSet // by workload
 }
@@ -40,12 +41,12 @@ func NewGenerator(m *check.Mesh, previous *Generator) *Generator {
 		settings: m.Settings(),
 		services: make(map[*check.Service]serviceInfo, len(m.Services())),
 		nextID:   previous.nextID,
-		uses:     newMemo[usesKey, *usesInfo](nil), // its keys are this mesh's
-		routes:   newMemo(previous.routes),
-		clusters: newMemo(previous.clusters),
-		outbound: newMemo(previous.outbound),
-		scopes:   newMemo(previous.scopes),
-		inbound:  newMemo(previous.inbound),
+		uses:     memo.New[usesKey, *usesInfo](nil), // its keys are this mesh's
+		routes:   memo.New(previous.routes),
+		clusters: memo.New(previous.clusters),
+		outbound: memo.New(previous.outbound),
+		scopes:   memo.New(previous.scopes),
+		inbound:  memo.New(previous.inbound),
 	}
 	g.listeners = previous.takeListeners(m)
 	for _, s := range m.Services() {
@@ -170,7 +171,7 @@ func (g *Generator) inboundClusters(w *check.Workload) (*List, error) {
 	for _, in := range w.Inbound {
 		fmt.Fprintf(&key, "%d %s,", in.Port, in.Protocol)
 	}
-	return g.inbound.get(key.String(), func() (*List, error) {
+	return g.inbound.Get(key.String(), func() (*List, error) {
 		var p packer
 		var out []Resource
 		for _, in := range w.Inbound {

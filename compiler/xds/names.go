@@ -10,7 +10,7 @@ import (
 
 // ClusterName is the Envoy name of a backend, and what EDS is asked for.
 func ClusterName(b *check.Backend) string {
-	return fmt.Sprintf("outbound|%d|%s|%s", b.Port.Number, b.Version, serviceName(b.Port.Service))
+	return "outbound|" + strconv.Itoa(int(b.Port.Number)) + "|" + b.Version + "|" + serviceName(b.Port.Service)
 }
 
 // InboundClusterName is the Envoy name of the application behind a port.

@@ -2,7 +2,9 @@ package xds
 
 import (
 	"encoding/binary"
+	"slices"
 	"strconv"
+	"strings"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -59,7 +61,7 @@ func (g *Generator) usesOf(w *check.Workload) *usesInfo {
 	if key.n > 0 {
 		key.first = &w.Uses[0]
 	}
-	info, _ := g.uses.get(key, func() (*usesInfo, error) { return g.describeUses(w.Uses), nil })
+	info, _ := g.uses.Get(key, func() (*usesInfo, error) { return g.describeUses(w.Uses), nil })
 	return info
 }
 
@@ -79,7 +81,7 @@ func (g *Generator) describeUses(uses []*check.Service) *usesInfo {
 }
 
 func (g *Generator) scope(w *check.Workload) (*scope, error) {
-	return g.scopes.get(g.scopeKey(w), func() (*scope, error) { return g.makeScope(w) })
+	return g.scopes.Get(g.scopeKey(w), func() (*scope, error) { return g.makeScope(w) })
 }
 
 // scopeKey holds everything of a workload that its outbound side depends on:
@@ -127,7 +129,7 @@ func (g *Generator) makeScope(w *check.Workload) (*scope, error) {
 	}
 	listener, err := g.outboundListener(w, ports, backends)
 	return &scope{
-		listener: listener, routes: newList(routes), clusters: newList(clusters), backends: sortedBackends(backends),
+		listener: listener, routes: newList(routes), clusters: newList(clusters), backends: backends,
 	}, err
 }
 
@@ -148,7 +150,7 @@ func (g *Generator) outboundListener(w *check.Workload, ports []scopePort, backe
 		return Resource{}, err
 	}
 	// Equal listeners are one, so that a changed route changes no listener's list.
-	return g.outbound.get(string(r.Bytes), func() (Resource, error) { return r, nil })
+	return g.outbound.Get(string(r.Bytes), func() (Resource, error) { return r, nil })
 }
 
 // routeConfigs: one for the explicit proxy, one a port for captured traffic.
@@ -227,7 +229,8 @@ func restCluster(allowAny bool) (Resource, error) {
 	return newResource(ClusterType, c.Name, c)
 }
 
-// reachable are the backends that some route of the scope leads to, once each.
+// reachable are the backends that some route of the scope leads to, once each, by
+// cluster name.
 func reachable(client *check.Workload, ports []scopePort) []*check.Backend {
 	seen := map[*check.Backend]bool{}
 	var out []*check.Backend
@@ -250,5 +253,10 @@ func reachable(client *check.Workload, ports []scopePort) []*check.Backend {
 			}
 		}
 	}
+	names := make(map[*check.Backend]string, len(out))
+	for _, b := range out {
+		names[b] = ClusterName(b)
+	}
+	slices.SortFunc(out, func(a, b *check.Backend) int { return strings.Compare(names[a], names[b]) })
 	return out
 }

@@ -2,6 +2,7 @@ package xds
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,21 +63,14 @@ func sameMatch(a, b *mesh.Match) bool {
 }
 
 func asksCaller(p *check.Port) bool {
-	for _, r := range p.Rules {
-		for i := range r.Matches {
-			if len(r.Matches[i].From) > 0 {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.Rules, (*check.Rule).AsksCaller)
 }
 
 // portRoutes returns the encoded routes of a port as they stand in a VirtualHost:
 // everything but its name and domains.
 func (g *Generator) portRoutes(p *check.Port, client *check.Workload) ([]byte, error) {
 	key := routesKey{port: p, class: clientClass(p, client)}
-	return g.routes.get(key, func() ([]byte, error) {
+	return g.routes.Get(key, func() ([]byte, error) {
 		var pack packer
 		var out []byte
 		for _, r := range pack.portRoutes(p, client) {

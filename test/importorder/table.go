@@ -21,6 +21,7 @@ compiler/dialect/* < compiler/dialect, compiler/convert
 # the checked mesh, and what reads it
 compiler/diag, compiler/mesh < compiler/check
 compiler/check < compiler/reach, compiler/xds, compiler/authz
+compiler/memo < compiler/xds
 compiler/mesh < compiler/envoymatch
 compiler/envoymatch < compiler/reach, compiler/xds, compiler/authz
 compiler/reach < compiler/analyze
