@@ -45,16 +45,23 @@ type Options struct {
 	Previous *Cache
 }
 
-// Cache holds what a run found clean. Findings are looked for again.
+// Cache holds what a run found clean, and facts. Findings are looked for again.
 type Cache struct {
-	settings cleanSettings
-	clean    map[unit]bool
+	settings  cleanSettings
+	analyzers map[diag.Code]*learned
 }
 
-// unit is a value that one analyzer looked at alone.
-type unit struct {
-	analyzer diag.Code
-	value    any
+// learned is what one analyzer knows of values that it looked at alone.
+type learned struct {
+	clean map[any]bool
+	facts map[any]any
+}
+
+func (c *Cache) of(code diag.Code) *learned {
+	if l := c.analyzers[code]; l != nil {
+		return l
+	}
+	return &learned{}
 }
 
 // cleanSettings are the settings that analyzers depend on.
@@ -69,7 +76,7 @@ func settingsOf(s *check.Settings) cleanSettings {
 
 // Run applies the analyzers. The list is sorted; the cache is for the next run.
 func Run(m *check.Mesh, analyzers []*Analyzer, opt Options) (diag.List, *Cache) {
-	next := &Cache{settings: settingsOf(m.Settings()), clean: map[unit]bool{}}
+	next := &Cache{settings: settingsOf(m.Settings()), analyzers: map[diag.Code]*learned{}}
 	prev := opt.Previous
 	if prev == nil || prev.settings != next.settings {
 		prev = &Cache{}
@@ -77,7 +84,10 @@ func Run(m *check.Mesh, analyzers []*Analyzer, opt Options) (diag.List, *Cache) 
 	shared := &shared{mesh: m}
 	var out diag.List
 	for _, a := range analyzers {
-		p := &Pass{Mesh: m, AsOf: opt.AsOf, analyzer: a, shared: shared, prev: prev, next: next}
+		old := prev.of(a.Name)
+		now := &learned{clean: make(map[any]bool, len(old.clean)), facts: make(map[any]any, len(old.facts))}
+		next.analyzers[a.Name] = now
+		p := &Pass{Mesh: m, AsOf: opt.AsOf, analyzer: a, shared: shared, prev: old, next: now}
 		if err := a.Run(p); err != nil {
 			p.Report(diag.Diagnostic{Severity: diag.Error, Message: fmt.Sprintf("the analyzer broke: %v", err)})
 		}
@@ -94,7 +104,7 @@ type Pass struct {
 
 	analyzer   *Analyzer
 	shared     *shared
-	prev, next *Cache
+	prev, next *learned
 	found      diag.List
 }
 
@@ -110,14 +120,26 @@ func (p *Pass) Report(d diag.Diagnostic) {
 // Once calls look for a value of the mesh that look depends on alone (and on
 // settings), unless the run before found nothing in the very same value.
 func (p *Pass) Once(value any, look func()) {
-	u := unit{p.analyzer.Name, value}
-	if !p.prev.clean[u] {
+	if !p.prev.clean[value] {
 		before := len(p.found)
 		if look(); len(p.found) > before {
 			return
 		}
 	}
-	p.next.clean[u] = true
+	p.next.clean[value] = true
+}
+
+// Fact returns what learn says of a value of the mesh that it depends on alone
+// (and on settings), and asks once, also from one run to the next.
+func Fact[V comparable, F any](p *Pass, value V, learn func(V) F) F {
+	fact, known := p.next.facts[value]
+	if !known {
+		if fact, known = p.prev.facts[value]; !known {
+			fact = learn(value)
+		}
+		p.next.facts[value] = fact
+	}
+	return fact.(F)
 }
 
 // Pages returns the analyzers' documentation, by code.

@@ -1,6 +1,7 @@
 package analyze
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/mesh-compile/mesh-compile/compiler/check"
@@ -34,14 +35,7 @@ func (p *Pass) Classes(port *check.Port) []Class {
 
 // AsksWhoCalls reports whether a rule of the port is for some callers only.
 func AsksWhoCalls(port *check.Port) bool {
-	for _, r := range port.Rules {
-		for i := range r.Matches {
-			if len(r.Matches[i].From) > 0 {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(port.Rules, (*check.Rule).AsksCaller)
 }
 
 // signature says which matches of the port's rules exist for a client.

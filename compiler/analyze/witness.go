@@ -2,7 +2,6 @@ package analyze
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/mesh-compile/mesh-compile/compiler/check"
@@ -13,41 +12,9 @@ import (
 // shared is what several analyzers ask for, made when first needed.
 type shared struct {
 	mesh      *check.Mesh
+	scopes    []*Scope
 	clients   map[string][]*check.Workload
 	evaluator *reach.Evaluator
-}
-
-// Clients returns the workloads that have a service in scope, by key, those
-// behind the service itself last.
-func (p *Pass) Clients(s *check.Service) []*check.Workload {
-	if p.shared.clients == nil {
-		p.shared.clients = map[string][]*check.Workload{}
-		for _, w := range p.Mesh.Workloads() {
-			for _, used := range w.Uses {
-				p.shared.clients[used.Key()] = append(p.shared.clients[used.Key()], w)
-			}
-		}
-		for key, clients := range p.shared.clients {
-			slices.SortStableFunc(clients, func(a, b *check.Workload) int {
-				return boolCompare(behind(p.Mesh.Service(key), a), behind(p.Mesh.Service(key), b))
-			})
-		}
-	}
-	return p.shared.clients[s.Key()]
-}
-
-func behind(s *check.Service, w *check.Workload) bool {
-	return s != nil && slices.ContainsFunc(s.Workloads, func(server *check.Workload) bool { return server.Key() == w.Key() })
-}
-
-func boolCompare(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	}
-	return 1
 }
 
 // Evaluator answers requests on the pass's mesh.
