@@ -2,13 +2,14 @@ package compiler
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/mesh-compile/mesh-compile/compiler/artifact"
 	"github.com/mesh-compile/mesh-compile/compiler/check"
+	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 	"github.com/mesh-compile/mesh-compile/compiler/source"
 )
 
@@ -27,66 +28,76 @@ var sourceOfNothing source.Span
 
 // assemble puts the release together.
 func (r *run) assemble() {
-	b := artifact.NewBuilder(r.prev.Release)
+	prev := r.prev.generated
+	b := artifact.NewBuilder(prev.release)
 	b.SetInputs(artifact.Inputs{Source: r.sourceDigest(), Compiler: Version, EnvoyAPI: EnvoyAPI})
 	if roots := cmp.Or(r.out.Mesh.Settings().TrustBundle, r.opt.TrustBundle); roots != "" {
 		b.Share(artifact.TrustBundle, []byte(roots))
 	}
 	for _, w := range r.out.Mesh.Workloads() {
-		b.AddLeaf(leaf(b, w, r.out.units[w]))
+		u := r.next.units[w]
+		if u != prev.units[w] {
+			u.leaf = leaf(b, w, u)
+		}
+		b.AddLeaf(u.leaf)
 	}
-	if err := r.aux(b); err != nil {
-		r.fail(err)
-		return
-	}
+	r.aux(b)
 	release, err := b.Build()
 	if err != nil {
 		r.fail(fmt.Errorf("assembling the release: %w", err))
 		return
 	}
-	r.out.Release = release
+	r.out.Release, r.next.release = release, release
+	r.out.generated = r.next
 }
 
 func leaf(b *artifact.Builder, w *check.Workload, u *unit) artifact.Leaf {
 	l := artifact.Leaf{
 		SPIFFEID: w.Identity, Workload: w.Key(), Kind: artifact.Live,
 		Slice:       b.AddSlice(u.lists...),
-		Constraints: b.AddBlob(u.constraints),
-		AgentPolicy: b.AddBlob(u.policy),
+		Constraints: b.Add(u.constraints),
+		AgentPolicy: b.Add(u.policy),
 		MinEnvoy:    MinEnvoy, Sensitivity: artifact.Normal,
 	}
-	if u.bundle != nil {
-		l.Bundle = b.AddBlob(u.bundle)
+	if w.Engine == mesh.EngineOPA {
+		l.Bundle = b.Add(u.bundle)
 	}
 	return l
 }
 
-// aux adds what stays with the release: where each rule was written, and the
-// checked mesh, so that diff and explain work on releases.
-func (r *run) aux(b *artifact.Builder) error {
-	places := r.out.Mesh.Places()
-	lines := make(map[string]string, len(places))
-	for id, span := range places {
-		lines[id] = span.String()
+// describe begins to write what stays with the release: where each rule was
+// written, and the checked mesh, so that diff and explain work on releases. It
+// is most of the release's bytes and needs the checked mesh alone: it is written
+// while other stages run.
+func (r *run) describe() {
+	m := r.out.Mesh
+	r.described = make(chan description, 1)
+	go func() {
+		dump, err := m.Dump()
+		r.described <- description{artifact.NewBlob(m.SourceMap()), artifact.NewBlob(dump), err}
+	}()
+}
+
+type description struct {
+	sourceMap, mesh artifact.Blob
+	err             error
+}
+
+func (r *run) aux(b *artifact.Builder) {
+	d := <-r.described
+	if d.err != nil {
+		r.fail(d.err)
 	}
-	sourceMap, err := json.Marshal(lines)
-	if err != nil {
-		return fmt.Errorf("encoding the source map: %w", err)
-	}
-	b.Aux(artifact.SourceMap, sourceMap)
-	dump, err := r.out.Mesh.Dump()
-	if err != nil {
-		return fmt.Errorf("encoding the checked mesh: %w", err)
-	}
-	b.Aux(artifact.CheckedMesh, dump)
-	return nil
+	b.Aux(artifact.SourceMap, d.sourceMap)
+	b.Aux(artifact.CheckedMesh, d.mesh)
 }
 
 // sourceDigest covers the names and contents of all files.
 func (r *run) sourceDigest() artifact.Digest {
-	var b []byte
+	b := make([]byte, 0, 128*len(r.out.Files.Files))
 	for _, name := range slices.Sorted(maps.Keys(r.out.Files.Files)) {
-		b = fmt.Appendf(b, "%q %s\n", name, r.out.Files.Files[name].Digest)
+		b = append(strconv.AppendQuote(b, name), ' ')
+		b = append(append(b, r.out.Files.Files[name].Digest...), '\n')
 	}
 	return artifact.DigestOf(b)
 }

@@ -17,7 +17,6 @@ import (
 	"github.com/mesh-compile/mesh-compile/compiler/dialect"
 	"github.com/mesh-compile/mesh-compile/compiler/load"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
-	"github.com/mesh-compile/mesh-compile/compiler/xds"
 	"github.com/mesh-compile/mesh-compile/schemas"
 )
 
@@ -54,15 +53,13 @@ type Result struct {
 	Diagnostics diag.List         // sorted, waivers applied
 
 	fragments map[*load.Document]translation
-	generator *xds.Generator
-	access    *accessTable
-	lists     map[*xds.List]*artifact.List
-	units     map[*check.Workload]*unit
 	analysis  *analyze.Cache
+	generated *generated // never nil
 }
 
 // translation is what a document means; kept by the document's pointer, which
-// load keeps for unchanged files.
+// load keeps for unchanged files. The tree, which is most of the memory and
+// nothing but pointers to follow, is dropped when it is translated.
 type translation struct {
 	fragment *mesh.Fragment
 	diags    diag.List
@@ -75,7 +72,9 @@ type run struct {
 	prev      *Result // never nil
 	out       *Result
 	fragments []*mesh.Fragment
-	err       error // a bug of ours: no input should cause it
+	next      *generated       // what becomes out.generated with a release
+	described chan description // what describe writes
+	err       error            // a bug of ours: no input should cause it
 }
 
 // stages in order. A stage adds to the result and to its diagnostics, and the
@@ -99,10 +98,11 @@ const CodeInternal diag.Code = "internal"
 
 // Compile runs all stages. The list is that of the result.
 func Compile(fsys fs.FS, opt Options) (*Result, diag.List) {
-	r := &run{fsys: fsys, opt: opt, prev: opt.Previous, out: &Result{}}
+	r := &run{fsys: fsys, opt: opt, prev: opt.Previous}
 	if r.prev == nil {
-		r.prev = &Result{}
+		r.prev = &Result{generated: &generated{}}
 	}
+	r.out = &Result{generated: r.prev.generated}
 	for _, s := range stages {
 		if r.done(s.name) {
 			break
@@ -155,6 +155,9 @@ func (r *run) translate() {
 		t, known := r.prev.fragments[d]
 		if !known {
 			t.fragment, t.diags = dialect.Translate(d)
+			if !d.FromCUE { // CUE packages are compared with each other by their trees
+				d.Root = nil
+			}
 		}
 		r.out.fragments[d] = t
 		r.fragments = append(r.fragments, t.fragment)
@@ -170,6 +173,9 @@ func (r *run) check() {
 	})
 	r.out.Mesh = m
 	r.add(diags)
+	if !r.opt.LintOnly && !r.out.Diagnostics.HasErrors() {
+		r.describe()
+	}
 }
 
 // analyze looks for what is unsafe in a mesh that is well formed. Waivers accept

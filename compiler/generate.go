@@ -1,269 +1,140 @@
 package compiler
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"sync"
-
-	rbacconfigv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
-	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
-	networkrbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
+	"sync/atomic"
 
 	"github.com/mesh-compile/mesh-compile/compiler/artifact"
-	"github.com/mesh-compile/mesh-compile/compiler/authz"
 	"github.com/mesh-compile/mesh-compile/compiler/check"
-	"github.com/mesh-compile/mesh-compile/compiler/mesh"
+	"github.com/mesh-compile/mesh-compile/compiler/memo"
 	"github.com/mesh-compile/mesh-compile/compiler/xds"
 )
 
-// unit is everything of a release that belongs to one workload, encoded. It is
-// kept by the workload's pointer and by the lists that its slice is made of.
+// generated is what the last run that came so far made. Later runs take over
+// what did not change, whatever was wrong with the commits between.
+type generated struct {
+	release   *artifact.Release
+	mesh      *check.Mesh
+	generator *xds.Generator
+	access    *memo.Table[*check.Inbound, xds.PortAccess]
+	lists     *memo.Table[*xds.List, *artifact.List]
+	limits    *memo.Table[*xds.List, artifact.Blob] // by the clusters that they are about
+	servers   *memo.Table[serverKey, server]
+	units     map[*check.Workload]*unit
+}
+
+// unit is everything of a release that belongs to one workload. It is kept by
+// the workload's pointer and by the lists that its slice is made of.
 type unit struct {
 	slice       xds.Slice
 	lists       []*artifact.List
-	bundle      []byte // nil without one
-	constraints []byte
-	policy      []byte
+	constraints artifact.Blob
+	server
+	leaf artifact.Leaf // set when it is in a release
+}
+
+// next starts a run on a mesh with what this one made.
+func (g *generated) next(m *check.Mesh) *generated {
+	if g.mesh == nil || g.mesh.Settings().TrustDomain != m.Settings().TrustDomain {
+		g = &generated{release: g.release, generator: g.generator}
+	}
+	return &generated{
+		mesh:      m,
+		generator: xds.NewGenerator(m, g.generator),
+		access:    memo.New(g.access),
+		lists:     memo.New(g.lists),
+		limits:    memo.New(g.limits),
+		servers:   memo.New(g.servers),
+		units:     make(map[*check.Workload]*unit, len(m.Workloads())),
+	}
 }
 
 // generate makes the slices of all workloads, in parallel: a workload's does not
-// depend on another's, and the generator shares what they have in common.
+// depend on another's, and what they have in common is made once.
 func (r *run) generate() {
-	r.out.generator = xds.NewGenerator(r.out.Mesh, r.prev.generator)
-	r.out.access = newAccessTable(r.prev.access, r.out.Mesh.Settings())
+	r.next = r.prev.generated.next(r.out.Mesh)
 	workloads := r.out.Mesh.Workloads()
 	units := make([]*unit, len(workloads))
 	errs := make([]error, len(workloads))
-	lists := newListTable(r.prev.lists)
-	parallel(len(workloads), func(i int) {
-		units[i], errs[i] = r.unit(workloads[i], lists)
-	})
-	r.out.units = make(map[*check.Workload]*unit, len(workloads))
+	parallel(len(workloads), func(i int) { units[i], errs[i] = r.unit(workloads[i]) })
 	for i, w := range workloads {
 		if errs[i] != nil {
 			r.fail(fmt.Errorf("generating %s: %w", w.Key(), errs[i]))
 			return
 		}
-		r.out.units[w] = units[i]
-	}
-	r.out.lists = lists.used()
-	if err := r.out.access.err(); err != nil {
-		r.fail(err)
+		r.next.units[w] = units[i]
 	}
 }
 
+// parallel calls do for 0..n-1 on all processors, in runs of neighbours.
 func parallel(n int, do func(int)) {
+	const run = 16
+	var next atomic.Int64
 	var wg sync.WaitGroup
-	next := make(chan int)
 	for range min(n, runtime.GOMAXPROCS(0)) {
 		wg.Go(func() {
-			for i := range next {
-				do(i)
+			for start := int(next.Add(run)) - run; start < n; start = int(next.Add(run)) - run {
+				for i := start; i < min(start+run, n); i++ {
+					do(i)
+				}
 			}
 		})
 	}
-	for i := range n {
-		next <- i
-	}
-	close(next)
 	wg.Wait()
 }
 
-func (r *run) unit(w *check.Workload, lists *listTable) (*unit, error) {
-	slice, err := r.out.generator.Build(w, r.out.access.port)
+func (r *run) unit(w *check.Workload) (*unit, error) {
+	slice, err := r.next.slice(w)
 	if err != nil {
 		return nil, err
 	}
-	if old := r.prev.units[w]; old != nil && old.slice == slice {
-		for i, l := range slice.Lists() {
-			lists.keep(l, old.lists[i])
-		}
+	u := &unit{slice: slice}
+	if u.lists, err = r.next.encoded(slice); err != nil {
+		return nil, err
+	}
+	if u.constraints, err = r.next.constraints(w, slice); err != nil {
+		return nil, err
+	}
+	if u.server, err = r.next.server(w); err != nil {
+		return nil, err
+	}
+	if old := r.prev.generated.units[w]; old != nil && old.slice == slice {
 		return old, nil
 	}
-	u := &unit{slice: slice}
+	return u, nil
+}
+
+func (g *generated) slice(w *check.Workload) (xds.Slice, error) {
+	var failed error
+	slice, err := g.generator.Build(w, func(w *check.Workload, in *check.Inbound) xds.PortAccess {
+		access, err := g.port(w, in)
+		failed = cmp.Or(failed, err)
+		return access
+	})
+	return slice, cmp.Or(failed, err)
+}
+
+// encoded returns the slice's lists; a list is encoded and digested once,
+// whatever the number of workloads and of runs that share it.
+func (g *generated) encoded(slice xds.Slice) ([]*artifact.List, error) {
+	var out []*artifact.List
 	for _, l := range slice.Lists() {
-		encoded, err := lists.of(l)
+		encoded, err := g.lists.Get(l, func() (*artifact.List, error) { return encode(l) })
 		if err != nil {
 			return nil, err
 		}
-		u.lists = append(u.lists, encoded)
+		out = append(out, encoded)
 	}
-	return u, r.facts(w, u)
+	return out, nil
 }
 
-// facts encodes what the agent needs besides xDS.
-func (r *run) facts(w *check.Workload, u *unit) (err error) {
-	backends, err := r.out.generator.Backends(w)
-	if err != nil {
-		return err
-	}
-	if u.constraints, err = constraints(r.out.Mesh.Settings(), backends).Encode(); err != nil {
-		return err
-	}
-	if u.policy, err = agentPolicy(w).Encode(); err != nil {
-		return err
-	}
-	if w.Engine == mesh.EngineOPA {
-		u.bundle, err = authz.Bundle(r.out.Mesh, w)
-	}
-	return err
-}
-
-// constraints bound the endpoints that a controller may send for a workload.
-func constraints(s *check.Settings, backends []*check.Backend) artifact.Constraints {
-	c := artifact.Constraints{EndpointCIDRs: s.EndpointCIDRs}
-	for _, b := range backends {
-		if b.DNS {
-			continue // the addresses are Envoy's to resolve, from the signed name
-		}
-		c.Clusters = append(c.Clusters, artifact.ClusterConstraint{
-			Name: xds.ClusterName(b), Ports: targetPorts(b), SANs: b.Identities, MTLS: b.TLS == check.TLSMesh,
-		})
-	}
-	return c
-}
-
-// targetPorts are the ports on which a backend's workloads listen.
-func targetPorts(b *check.Backend) []uint32 {
-	var ports []uint32
-	for _, w := range b.Workloads {
-		for _, in := range w.Inbound {
-			for _, p := range in.Services {
-				if p.Service.Key() == b.Port.Service.Key() && p.Number == b.Port.Number {
-					ports = append(ports, in.Port)
-				}
-			}
-		}
-	}
-	for _, e := range b.Static {
-		if e.Port != 0 {
-			ports = append(ports, e.Port)
-		}
-	}
-	if len(ports) == 0 {
-		ports = append(ports, b.Port.Number)
-	}
-	return ports
-}
-
-func agentPolicy(w *check.Workload) artifact.AgentPolicy {
-	p := artifact.AgentPolicy{
-		Engine: string(w.Engine), Capture: string(w.Capture),
-		Outbound: []artifact.OutboundPort{{
-			Port: xds.OutboundPort, Protocol: string(mesh.HTTP), Listener: xds.OutboundListener,
-		}},
-	}
-	for _, in := range w.Inbound {
-		p.Inbound = append(p.Inbound, artifact.InboundPort{
-			Port: in.Port, Protocol: string(in.Protocol), Cluster: xds.InboundClusterName(in.Port),
-		})
-	}
-	return p
-}
-
-// accessTable makes the filters of each inbound port once, so that an unchanged
-// port keeps the very same messages and its listener is not built again.
-type accessTable struct {
-	mu       sync.Mutex
-	settings *check.Settings
-	old      map[*check.Inbound]xds.PortAccess
-	ports    map[*check.Inbound]xds.PortAccess
-	failed   error
-}
-
-func newAccessTable(prev *accessTable, s *check.Settings) *accessTable {
-	t := &accessTable{settings: s, ports: map[*check.Inbound]xds.PortAccess{}}
-	if prev != nil && prev.settings.TrustDomain == s.TrustDomain {
-		t.old = prev.ports
-	}
-	return t
-}
-
-func (t *accessTable) err() error { return t.failed }
-
-func (t *accessTable) port(w *check.Workload, in *check.Inbound) xds.PortAccess {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if a, ok := t.ports[in]; ok {
-		return a
-	}
-	a, ok := t.old[in]
-	if !ok {
-		a = t.make(w, in)
-	}
-	t.ports[in] = a
-	return a
-}
-
-// make enforces in RBAC, or asks the agent where the workload's engine is OPA.
-// Denials stay in RBAC as well: two must agree before a request passes.
-func (t *accessTable) make(w *check.Workload, in *check.Inbound) xds.PortAccess {
-	rbac, err := authz.ForInbound(t.settings, in)
-	if err != nil && t.failed == nil {
-		t.failed = fmt.Errorf("access of %s on port %d: %w", w.Key(), in.Port, err)
-	}
-	filters := []*rbacconfigv3.RBAC{rbac.Audit, rbac.Deny, rbac.Allow}
-	if w.Engine == mesh.EngineOPA {
-		filters[2] = nil // who may is OPA's to say
-	}
-	a := xds.PortAccess{ExtAuthz: w.Engine == mesh.EngineOPA}
-	for _, f := range filters {
-		switch {
-		case f == nil:
-		case in.Protocol.IsHTTP():
-			a.HTTP = append(a.HTTP, &rbacv3.RBAC{Rules: f, RulesStatPrefix: statPrefix(f)})
-		default:
-			a.Network = append(a.Network, &networkrbacv3.RBAC{Rules: f, StatPrefix: statPrefix(f)})
-		}
-	}
-	return a
-}
-
-func statPrefix(f *rbacconfigv3.RBAC) string {
-	switch f.Action {
-	case rbacconfigv3.RBAC_DENY:
-		return "deny_"
-	case rbacconfigv3.RBAC_LOG:
-		return "audit_"
-	}
-	return "allow_"
-}
-
-// listTable encodes and digests each shared list once, whatever the number of
-// workloads and of runs that share it.
-type listTable struct {
-	mu   sync.Mutex
-	old  map[*xds.List]*artifact.List
-	here map[*xds.List]*artifact.List
-}
-
-func newListTable(old map[*xds.List]*artifact.List) *listTable {
-	return &listTable{old: old, here: map[*xds.List]*artifact.List{}}
-}
-
-func (t *listTable) used() map[*xds.List]*artifact.List { return t.here }
-
-func (t *listTable) keep(l *xds.List, encoded *artifact.List) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.here[l] = encoded
-}
-
-func (t *listTable) of(l *xds.List) (*artifact.List, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if encoded, ok := t.here[l]; ok {
-		return encoded, nil
-	}
-	if encoded, ok := t.old[l]; ok {
-		t.here[l] = encoded
-		return encoded, nil
-	}
+func encode(l *xds.List) (*artifact.List, error) {
 	resources := make([]artifact.Resource, len(l.Resources))
 	for i, r := range l.Resources {
 		resources[i] = artifact.NewResource(r.Type, r.Name, r.Bytes)
 	}
-	encoded, err := artifact.NewList(resources)
-	t.here[l] = encoded
-	return encoded, err
+	return artifact.NewList(resources)
 }

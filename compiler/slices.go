@@ -1,8 +1,6 @@
 package compiler
 
 import (
-	"cmp"
-
 	"github.com/mesh-compile/mesh-compile/compiler/check"
 	"github.com/mesh-compile/mesh-compile/compiler/xds"
 )
@@ -11,10 +9,5 @@ import (
 // whoever wants to run one without a release: also of a mesh that an analyzer
 // refuses, to show on a real Envoy what is wrong with it.
 func Slices(m *check.Mesh) func(*check.Workload) (xds.Slice, error) {
-	generator := xds.NewGenerator(m, nil)
-	access := newAccessTable(nil, m.Settings())
-	return func(w *check.Workload) (xds.Slice, error) {
-		slice, err := generator.Build(w, access.port)
-		return slice, cmp.Or(err, access.err())
-	}
+	return (&generated{}).next(m).slice
 }

@@ -48,7 +48,7 @@ func mesh(t testing.TB, prev *Release, n int, order *rand.Rand) *Release {
 	}
 	b.AddLeaf(Leaf{SPIFFEID: "spiffe://mesh/ns/shop/sa/gone", Workload: "shop/gone", Kind: Tombstone, Sensitivity: Normal})
 	b.Share(TrustBundle, []byte("-----BEGIN CERTIFICATE-----"))
-	b.Aux(SourceMap, []byte(`{"rule":"file:1"}`))
+	b.Aux(SourceMap, NewBlob([]byte(`{"rule":"file:1"}`)))
 	b.SetInputs(Inputs{Compiler: "v1.2.3", Source: DigestOf([]byte("source"))})
 	r, err := b.Build()
 	if err != nil {

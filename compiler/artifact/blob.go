@@ -5,6 +5,16 @@ import "fmt"
 // maxBlobBytes bounds one blob, here and at every reader.
 const maxBlobBytes = 64 << 20
 
+// A Blob is bytes with their digest: what many leaves name is hashed once. Keep
+// it as long as its content is unchanged.
+type Blob struct {
+	digest Digest
+	data   []byte
+}
+
+// NewBlob returns the blob of data, which must not be changed afterwards.
+func NewBlob(data []byte) Blob { return Blob{DigestOf(data), data} }
+
 // A BlobReason says what is wrong with a blob.
 type BlobReason string
 

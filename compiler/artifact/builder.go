@@ -7,13 +7,13 @@ import (
 	"slices"
 )
 
-// A Builder assembles one release. What the previous release already holds is
+// A Builder assembles one release, with one call of Build. What the previous release already holds is
 // found by digest and neither hashed, encoded nor copied again. The order of
 // calls does not matter.
 type Builder struct {
 	prev   *Release
 	leaves []Leaf
-	known  Release // what was added: blobs, lists, slices
+	known  Release // what was added: blobs and lists
 	out    *Release
 
 	disjoint map[[2]Digest]bool // pairs of lists known to share no resource
@@ -24,7 +24,7 @@ func NewBuilder(prev *Release) *Builder {
 	if prev == nil {
 		prev = &Release{}
 	}
-	return &Builder{prev: prev, known: emptyRelease(), disjoint: map[[2]Digest]bool{}}
+	return &Builder{prev: prev, leaves: make([]Leaf, 0, len(prev.leaves)), known: emptyRelease(), disjoint: map[[2]Digest]bool{}}
 }
 
 func emptyRelease() Release {
@@ -35,10 +35,12 @@ func emptyRelease() Release {
 }
 
 // AddBlob adds a blob that leaves may name and returns its digest.
-func (b *Builder) AddBlob(data []byte) Digest {
-	d := DigestOf(data)
-	b.known.blobs[d] = data
-	return d
+func (b *Builder) AddBlob(data []byte) Digest { return b.Add(NewBlob(data)) }
+
+// Add adds a blob whose digest is known.
+func (b *Builder) Add(blob Blob) Digest {
+	b.known.blobs[blob.digest] = blob.data
+	return blob.digest
 }
 
 // AddSlice adds the slice made of lists. The digests of the lists' resources
@@ -63,7 +65,7 @@ func (b *Builder) AddLeaf(l Leaf) { b.leaves = append(b.leaves, l) }
 func (b *Builder) Share(name string, data []byte) { b.known.shared[name] = b.AddBlob(data) }
 
 // Aux adds a named blob that no proxy gets.
-func (b *Builder) Aux(name string, data []byte) { b.known.aux[name] = b.AddBlob(data) }
+func (b *Builder) Aux(name string, blob Blob) { b.known.aux[name] = b.Add(blob) }
 
 // SetInputs records what the release is made from.
 func (b *Builder) SetInputs(in Inputs) { b.known.inputs = in }
@@ -72,6 +74,9 @@ func (b *Builder) SetInputs(in Inputs) { b.known.inputs = in }
 // names reach.
 func (b *Builder) Build() (*Release, error) {
 	out := emptyRelease()
+	out.blobs = make(map[Digest][]byte, len(b.prev.blobs)+len(b.known.blobs))
+	out.lists = make(map[Digest]*List, len(b.prev.lists)+len(b.known.lists))
+	out.slices = make(map[Digest][]Digest, max(len(b.prev.slices), len(b.leaves)))
 	out.inputs = b.known.inputs
 	b.out = &out
 	if err := b.buildLeaves(); err != nil {
@@ -89,9 +94,10 @@ func (b *Builder) Build() (*Release, error) {
 }
 
 func (b *Builder) buildLeaves() error {
-	b.out.leaves = slices.Clone(b.leaves)
+	b.out.leaves = b.leaves
 	slices.SortFunc(b.out.leaves, func(x, y Leaf) int { return x.Key().Compare(y.Key()) })
-	for i, l := range b.out.leaves {
+	for i := range b.out.leaves {
+		l := &b.out.leaves[i]
 		if err := l.check(); err != nil {
 			return err
 		}
@@ -102,7 +108,7 @@ func (b *Builder) buildLeaves() error {
 			return fmt.Errorf("leaf %s: %w", l.Key(), err)
 		}
 	}
-	tree, err := NewTree(b.out.leaves)
+	tree, err := newTree(b.out.leaves, b.prev)
 	b.out.tree = tree
 	return err
 }
@@ -125,18 +131,19 @@ func (b *Builder) buildNamed() error {
 }
 
 // include takes everything that a leaf names into the release.
-func (b *Builder) include(l Leaf) error {
+func (b *Builder) include(l *Leaf) error {
 	if l.Kind == Tombstone {
 		return nil
 	}
 	if err := b.includeSlice(l.Slice); err != nil {
 		return fmt.Errorf("slice %s: %w", l.Slice, err)
 	}
-	for i, what := range []string{"slice", "bundle", "constraints", "agent policy"} {
-		if d := l.digests()[i]; !d.IsZero() {
-			if err := b.includeBlob(d, what); err != nil {
-				return err
-			}
+	for i, d := range l.digests() {
+		if d.IsZero() {
+			continue
+		}
+		if err := b.includeBlob(d, leafDigests[i]); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestLeafEncoding(t *testing.T) {
@@ -77,5 +79,29 @@ func TestPolicyBlobs(t *testing.T) {
 	}
 	if _, err := DecodeAgentPolicy([]byte(`{"Engine":"rbac","capture":"none","inbound":[],"outbound":[]}`)); err == nil {
 		t.Error("a field in another case is accepted")
+	}
+}
+
+// TestManifestJSON: the manifest's own writer agrees with encoding/json.
+func TestManifestJSON(t *testing.T) {
+	t.Parallel()
+	m := Manifest{Format: Format, Shared: map[string]Digest{"a": {1}}, Aux: map[string]Digest{}, Leaves: []Leaf{
+		{SPIFFEID: "spiffe://mesh/ns/shop/sa/a", Workload: "shop/a", Kind: Live, Slice: Digest{2}, Constraints: Digest{3}, AgentPolicy: Digest{4}, MinEnvoy: "1.37.0", Sensitivity: Normal},
+		{SPIFFEID: `spiffe://"<é>&\` + "\u2028\x7f\xff", Workload: "\t", Kind: Tombstone, Bundle: Digest{5}, Sensitivity: LockdownOnExpiry},
+	}}
+	for n := range len(m.Leaves) + 1 {
+		some := m
+		some.Leaves = m.Leaves[:n]
+		want, err := encodeJSON("the manifest", some)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := some.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), string(got)); diff != "" {
+			t.Errorf("%d leaves (-encoding/json +own):\n%s", n, diff)
+		}
 	}
 }

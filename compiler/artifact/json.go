@@ -36,3 +36,16 @@ func encodeJSON(what string, v any) ([]byte, error) {
 	}
 	return append(data, '\n'), nil
 }
+
+// appendJSONString writes a string as encoding/json does, which asks for an
+// escape where one of these bytes stands.
+func appendJSONString(out []byte, s string) []byte {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&':
+			text, _ := json.Marshal(s) // a string always has an encoding
+			return append(out, text...)
+		}
+	}
+	return append(append(append(out, '"'), s...), '"')
+}

@@ -61,8 +61,9 @@ func (l Leaf) Key() Key { return Key{l.SPIFFEID, l.Workload} }
 
 // Encode returns the leaf's input to the Merkle tree: nine fields, each a
 // 32-bit big-endian length and the bytes. An absent digest has length 0.
-func (l Leaf) Encode() []byte {
-	out := make([]byte, 0, 256)
+func (l Leaf) Encode() []byte { return l.appendTo(make([]byte, 0, 256)) }
+
+func (l *Leaf) appendTo(out []byte) []byte {
 	out = appendField(out, l.SPIFFEID)
 	out = appendField(out, l.Workload)
 	out = appendField(out, string(l.Kind))
@@ -97,9 +98,12 @@ func DecodeLeaf(data []byte) (Leaf, error) {
 	return l, nil
 }
 
-func (l Leaf) digests() []Digest {
-	return []Digest{l.Slice, l.Bundle, l.Constraints, l.AgentPolicy}
+func (l *Leaf) digests() [4]Digest {
+	return [4]Digest{l.Slice, l.Bundle, l.Constraints, l.AgentPolicy}
 }
+
+// leafDigests says what each of a leaf's digests is of.
+var leafDigests = [4]string{"slice", "bundle", "constraints", "agent policy"}
 
 // raw returns the bytes of d, none for the zero digest.
 func (d Digest) raw() string {
@@ -112,7 +116,7 @@ func (d Digest) raw() string {
 // maxKeyPart bounds each half of a key; SPIFFE limits an ID to 2048 bytes.
 const maxKeyPart = 2048
 
-func (l Leaf) check() error {
+func (l *Leaf) check() error {
 	switch {
 	case !strings.HasPrefix(l.SPIFFEID, "spiffe://") || !printable(l.SPIFFEID):
 		return fmt.Errorf("leaf %.100q: not a SPIFFE ID", l.SPIFFEID)
@@ -126,7 +130,7 @@ func (l Leaf) check() error {
 	return l.checkKind()
 }
 
-func (l Leaf) checkKind() error {
+func (l *Leaf) checkKind() error {
 	switch l.Kind {
 	case Live:
 		if l.Slice.IsZero() || l.Constraints.IsZero() || l.AgentPolicy.IsZero() {

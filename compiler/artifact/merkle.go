@@ -18,10 +18,15 @@ type Tree struct {
 }
 
 // NewTree returns the tree over leaves in the order given.
-func NewTree(leaves []Leaf) (*Tree, error) {
+func NewTree(leaves []Leaf) (*Tree, error) { return newTree(leaves, &Release{}) }
+
+// newTree takes over the hashes of leaves that prev has.
+func newTree(leaves []Leaf, prev *Release) (*Tree, error) {
 	t := &Tree{size: int64(len(leaves)), stored: make([]tlog.Hash, 0, tlog.StoredHashCount(int64(len(leaves))))}
-	for i, l := range leaves {
-		hashes, err := tlog.StoredHashes(int64(i), l.Encode(), tlog.HashReaderFunc(t.read))
+	hash := leafHasher(prev)
+	for i := range leaves {
+		l := &leaves[i]
+		hashes, err := tlog.StoredHashesForRecordHash(int64(i), hash(l), tlog.HashReaderFunc(t.read))
 		if err != nil {
 			return nil, fmt.Errorf("hashing leaf %s: %w", l.Key(), err)
 		}
@@ -33,6 +38,22 @@ func NewTree(leaves []Leaf) (*Tree, error) {
 	}
 	t.root = Digest(root)
 	return t, nil
+}
+
+// leafHasher hashes leaves that are asked for in the order of their keys.
+func leafHasher(prev *Release) func(*Leaf) tlog.Hash {
+	next := 0
+	var encoded []byte
+	return func(l *Leaf) tlog.Hash {
+		for next < len(prev.leaves) && prev.leaves[next].Key().Compare(l.Key()) < 0 {
+			next++
+		}
+		if next < len(prev.leaves) && prev.leaves[next] == *l {
+			return prev.tree.stored[tlog.StoredHashIndex(0, int64(next))]
+		}
+		encoded = l.appendTo(encoded[:0])
+		return tlog.RecordHash(encoded)
+	}
 }
 
 func (t *Tree) read(indexes []int64) ([]tlog.Hash, error) {

@@ -1,0 +1,108 @@
+package compiler
+
+import (
+	"slices"
+
+	"github.com/mesh-compile/mesh-compile/compiler/artifact"
+	"github.com/mesh-compile/mesh-compile/compiler/authz"
+	"github.com/mesh-compile/mesh-compile/compiler/check"
+	"github.com/mesh-compile/mesh-compile/compiler/mesh"
+	"github.com/mesh-compile/mesh-compile/compiler/xds"
+)
+
+// constraints encodes what bounds the endpoints of a slice's clusters. Workloads
+// of one scope share it, which with thousands of clusters is most of a leaf.
+func (g *generated) constraints(w *check.Workload, slice xds.Slice) (artifact.Blob, error) {
+	return g.limits.Get(slice.Clusters, func() (artifact.Blob, error) {
+		backends, err := g.generator.Backends(w)
+		if err != nil {
+			return artifact.Blob{}, err
+		}
+		data, err := constraints(g.mesh.Settings(), backends).Encode()
+		return artifact.NewBlob(data), err
+	})
+}
+
+// constraints bound the endpoints that a controller may send for a workload.
+func constraints(s *check.Settings, backends []*check.Backend) artifact.Constraints {
+	c := artifact.Constraints{EndpointCIDRs: s.EndpointCIDRs}
+	for _, b := range backends {
+		if !xds.Discovered(b) {
+			continue // its endpoints are signed, or Envoy's to resolve from a signed name
+		}
+		c.Clusters = append(c.Clusters, artifact.ClusterConstraint{
+			Name: xds.ClusterName(b), Ports: targetPorts(b), SANs: b.Identities, MTLS: b.TLS == check.TLSMesh,
+		})
+	}
+	return c
+}
+
+// targetPorts are the ports on which a backend's workloads listen.
+func targetPorts(b *check.Backend) []uint32 {
+	var ports []uint32
+	for _, w := range b.Workloads {
+		for _, in := range w.Inbound {
+			if slices.Contains(in.Services, b.Port) {
+				ports = append(ports, in.Port)
+			}
+		}
+	}
+	for _, e := range b.Static {
+		if e.Port != 0 {
+			ports = append(ports, e.Port)
+		}
+	}
+	if len(ports) == 0 {
+		ports = append(ports, b.Port.Number)
+	}
+	return ports
+}
+
+func agentPolicy(w *check.Workload) artifact.AgentPolicy {
+	p := artifact.AgentPolicy{
+		Engine: string(w.Engine), Capture: string(w.Capture),
+		Outbound: []artifact.OutboundPort{{
+			Port: xds.OutboundPort, Protocol: string(mesh.HTTP), Listener: xds.OutboundListener,
+		}},
+	}
+	for _, in := range w.Inbound {
+		p.Inbound = append(p.Inbound, artifact.InboundPort{
+			Port: in.Port, Protocol: string(in.Protocol), Cluster: xds.InboundClusterName(in.Port),
+		})
+	}
+	return p
+}
+
+// server is what the agent gets about a workload as the one that is called.
+type server struct {
+	policy artifact.Blob
+	bundle artifact.Blob // the zero blob without one
+}
+
+// serverKey is what a server is made from; the ports by their place in memory,
+// which a workload keeps while nothing in them changes.
+type serverKey struct {
+	engine  mesh.Engine
+	capture mesh.Capture
+	inbound **check.Inbound
+	n       int
+}
+
+func (g *generated) server(w *check.Workload) (server, error) {
+	key := serverKey{engine: w.Engine, capture: w.Capture, n: len(w.Inbound)}
+	if key.n > 0 {
+		key.inbound = &w.Inbound[0]
+	}
+	return g.servers.Get(key, func() (s server, err error) {
+		data, err := agentPolicy(w).Encode()
+		if err != nil {
+			return server{}, err
+		}
+		s.policy = artifact.NewBlob(data)
+		if w.Engine == mesh.EngineOPA {
+			data, err = authz.Bundle(g.mesh, w)
+			s.bundle = artifact.NewBlob(data)
+		}
+		return s, err
+	})
+}
