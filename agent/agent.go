@@ -3,9 +3,7 @@ package agent
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"strings"
@@ -20,6 +18,7 @@ import (
 	"github.com/mesh-compile/mesh-compile/agent/envoy"
 	"github.com/mesh-compile/mesh-compile/agent/fetch"
 	"github.com/mesh-compile/mesh-compile/agent/identity"
+	"github.com/mesh-compile/mesh-compile/agent/socket"
 	"github.com/mesh-compile/mesh-compile/agent/store"
 	"github.com/mesh-compile/mesh-compile/agent/verify"
 	"github.com/mesh-compile/mesh-compile/agent/xds"
@@ -68,14 +67,14 @@ func Run(ctx context.Context, c Config) error {
 		return err
 	}
 	defer a.store.Close()
-	socket, err := listenUnix(c.agentSocket())
+	listener, err := socket.Listen(c.agentSocket(), c.Log)
 	if err != nil {
 		return err
 	}
 	server := grpc.NewServer()
 	a.xds.Register(server)
 	a.authz.Register(server)
-	return a.run(ctx, server, socket)
+	return a.run(ctx, server, listener)
 }
 
 // open reads what is stored and makes the parts.
@@ -137,9 +136,9 @@ func (a *Agent) openRoot() error {
 }
 
 // run starts every loop; the first to fail ends all.
-func (a *Agent) run(ctx context.Context, server *grpc.Server, socket net.Listener) error {
+func (a *Agent) run(ctx context.Context, server *grpc.Server, listener net.Listener) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return server.Serve(socket) })
+	group.Go(func() error { return server.Serve(listener) })
 	group.Go(func() error { return a.serveStatus(ctx) })
 	group.Go(func() error { return a.runEnvoy(ctx, server) })
 	a.restoreCredential()
@@ -183,22 +182,6 @@ func (a *Agent) view(f func()) <-chan struct{} {
 	defer a.mu.Unlock()
 	f()
 	return a.changed
-}
-
-// listenUnix listens where only this user may connect.
-func listenUnix(path string) (net.Listener, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("listening on %s: %w", path, err)
-	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("listening for envoy: %w", err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		l.Close()
-		return nil, fmt.Errorf("listening for envoy: %w", err)
-	}
-	return l, nil
 }
 
 // roots returns the X.509 roots to trust: those of the signed release, and
