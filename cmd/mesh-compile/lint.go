@@ -107,6 +107,9 @@ func (a *app) summary(f *compileFlags, c *compiled) {
 		fmt.Fprintf(a.stderr, ", %d waived", s.Waived)
 	}
 	fmt.Fprintln(a.stderr)
+	if s.Documents == 0 {
+		fmt.Fprintf(a.stderr, "nothing was checked: %s holds no documents that we read; -v names the others\n", c.tree.Name)
+	}
 }
 
 func orNone(s string) string {
