@@ -82,14 +82,15 @@ func (e *Evaluator) caller(r *Request) (*check.Workload, *caller, error) {
 // routed is a request through the caller's own sidecar.
 func (e *Evaluator) routed(out Result, who *caller, host string, number uint32, m *message) Result {
 	port := e.inScope(out.Caller, host, number)
-	if port == nil {
-		return e.outOfScope(out, host, number)
-	}
 	out.Port = port
-	if port.Protocol.IsHTTP() {
+	// A host that is out of scope is a route like others, unless it goes anywhere.
+	if port == nil && !out.Caller.AllowAnyEgress || port != nil && port.Protocol.IsHTTP() {
 		if reason := m.normalize(e.mesh.Settings()); reason != "" {
 			return out.refused(400, reason)
 		}
+	}
+	if port == nil {
+		return e.outOfScope(out, host, number)
 	}
 	out.Route = e.route(port, out.Caller, m)
 	out.Status, out.Reason = out.Route.Status, out.Route.Reason

@@ -55,9 +55,14 @@ func hasEscapedSlash(path string) bool {
 	return false
 }
 
+// mergeSlashes is Envoy's PathUtil::mergeSlashes, which leaves two of a path that
+// is nothing but slashes.
 func mergeSlashes(path string) string {
 	if !strings.Contains(path, "//") {
 		return path
+	}
+	if strings.Trim(path, "/") == "" {
+		return "//"
 	}
 	var b strings.Builder
 	for i := range len(path) {
@@ -68,15 +73,35 @@ func mergeSlashes(path string) string {
 	return b.String()
 }
 
+// stripDotParameters takes the parameters off segments that are "." or "..", as
+// "..;x" is to some applications. Envoy does so before it resolves them
+// (envoy.reloadable_features.strip_dotdot_segments_with_parameters); a segment
+// ends at "/" only.
+func stripDotParameters(path string) string {
+	if !strings.Contains(path, ";") {
+		return path
+	}
+	segments := strings.Split(path, "/")
+	for i, s := range segments {
+		name, _, ok := strings.Cut(s, ";")
+		if ok && (name == "." || name == "..") { // as written: escaped dots have not been undone yet
+			segments[i] = name
+		}
+	}
+	return strings.Join(segments, "/")
+}
+
 // canonicalPath is Chromium's url::CanonicalizePath, which normalize_path uses:
 // dot segments are resolved, escapes of unreserved characters are undone,
 // backslashes become slashes, and characters that a URL may not hold are
 // escaped. It fails for an escaped NUL.
 func canonicalPath(path string) (string, bool) {
+	path = stripDotParameters(path)
 	out := make([]byte, 0, len(path)+1)
 	if path == "" || (path[0] != '/' && path[0] != '\\') {
 		out = append(out, '/')
 	}
+	percent := -1 // where in out the last "%" is that begins no escape
 	for i := 0; i < len(path); {
 		if n, up := dotSegment(path[i:], out); n > 0 {
 			i += n
@@ -86,10 +111,17 @@ func canonicalPath(path string) (string, bool) {
 			continue
 		}
 		var n int
+		before := len(out)
 		if out, n = canonicalByte(out, path[i:]); n == 0 {
 			return "", false
 		}
 		i += n
+		switch {
+		case n == 1 && path[i-1] == '%':
+			percent = before
+		case n == 3 && len(out) == before+1 && percent >= 0 && percent < before:
+			out = escapeNested(out, percent, path[i:])
+		}
 	}
 	return string(out), true
 }
@@ -150,6 +182,21 @@ func canonicalByte(out []byte, rest string) ([]byte, int) {
 		return append(out, '%', digits[c>>4], digits[c&15]), 1
 	}
 	return append(out, c), 1
+}
+
+// escapeNested keeps the character that was just unescaped at the end of out from
+// making an escape of the "%" before it, and then of what follows: "%%412" would
+// become "%A2". Chromium: CheckForNestedEscapes.
+func escapeNested(out []byte, percent int, rest string) []byte {
+	tail := out[percent+1:]
+	digits := string(tail)
+	if len(tail) == 1 && rest != "" {
+		digits += rest[:1]
+	}
+	if len(digits) != 2 || !isHex(digits[0]) || !isHex(digits[1]) {
+		return out
+	}
+	return append(append(out[:percent:percent], "%25"...), tail...)
 }
 
 func canonicalEscape(out []byte, rest string) ([]byte, int) {
@@ -216,7 +263,7 @@ func rewritten(c rune) bool {
 
 // neverNormal reports whether no path that starts with prefix stays as it is.
 func (n *normalization) neverNormal(prefix string) bool {
-	return n.mergeSlashes && strings.Contains(prefix, "//") ||
+	return n.mergeSlashes && strings.Contains(prefix, "//") && prefix != "//" ||
 		n.rejectEscapedSlashes && hasEscapedSlash(prefix) ||
 		strings.Contains(prefix, "/./") || strings.Contains(prefix, "/../") ||
 		strings.ContainsAny(prefix, "?#")
