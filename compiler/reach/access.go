@@ -223,7 +223,7 @@ func (j *judge) operation(o *mesh.Operation, m *message) tri {
 		anyOf(o.Methods, method), noneOf(o.NotMethods, method),
 		anyOf(o.Paths, path), noneOf(o.NotPaths, path),
 		anyOf(o.Hosts, host), noneOf(o.NotHosts, host),
-		triOf(j.patterns.all(o.Headers, m.header, j.patterns.header)),
+		triOf(j.patterns.all(o.Headers, m.values, j.patterns.header)),
 	)
 }
 
@@ -248,8 +248,10 @@ func (j *judge) condition(when *mesh.Condition, c *caller, m *message) tri {
 
 func (j *judge) conditionValue(key string, c *caller, m *message) func(*mesh.StringMatch) tri {
 	if name := headerKey.FindStringSubmatch(key); name != nil && m != nil {
-		value, present := m.header(strings.ToLower(name[1]))
-		return func(s *mesh.StringMatch) tri { return triOf(present && j.patterns.value(s, value)) }
+		values := m.values(strings.ToLower(name[1]))
+		return func(s *mesh.StringMatch) tri {
+			return triOf(j.patterns.some(&mesh.HeaderMatch{StringMatch: *s}, values))
+		}
 	}
 	switch key {
 	case "source.ip":

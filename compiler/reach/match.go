@@ -80,20 +80,28 @@ func (p *patterns) anyOf(alternatives []mesh.StringMatch, value string) bool {
 // value meets no header, absence counts as the empty value
 // (treat_missing_header_as_empty), which differs from parameter for comparisons
 // that hold for the empty value.
-func (p *patterns) header(h *mesh.HeaderMatch, value string, present bool) bool {
+func (p *patterns) header(h *mesh.HeaderMatch, values []string) bool {
 	switch {
 	case h.Kind == mesh.Present:
-		return present != h.Invert
-	case !present && !h.Invert:
+		return len(values) > 0 != h.Invert
+	case len(values) == 0 && !h.Invert:
 		return false
+	case len(values) == 0:
+		values = []string{""}
 	}
-	return p.value(&h.StringMatch, value) != h.Invert
+	return p.some(h, values) != h.Invert
 }
 
 // parameter compares a route's header, query parameter or cookie: an inverted
 // comparison holds where it is absent (Envoy CookieMatcher.invert_match).
-func (p *patterns) parameter(h *mesh.HeaderMatch, value string, present bool) bool {
-	return (present && p.value(&h.StringMatch, value)) != h.Invert
+func (p *patterns) parameter(h *mesh.HeaderMatch, values []string) bool {
+	return p.some(h, values) != h.Invert
+}
+
+// some: Envoy compares each line of a header that has several, and one is enough
+// (envoy.reloadable_features.match_headers_individually and its RBAC twin).
+func (p *patterns) some(h *mesh.HeaderMatch, values []string) bool {
+	return slices.ContainsFunc(values, func(v string) bool { return p.value(&h.StringMatch, v) })
 }
 
 // match reports whether m holds for a request, apart from who calls and the
@@ -107,19 +115,28 @@ func (p *patterns) match(m *mesh.Match, r *message) bool {
 		m.GRPC && !isGRPC(r):
 		return false
 	}
-	return p.all(m.Headers, r.header, p.parameter) &&
-		p.all(m.Query, r.queryValue, p.parameter) &&
-		p.all(m.Cookies, r.cookie, p.parameter)
+	return p.all(m.Headers, r.values, p.parameter) &&
+		p.all(m.Query, first(r.queryValue), p.parameter) &&
+		p.all(m.Cookies, first(r.cookie), p.parameter)
+}
+
+// first makes the one value that counts a list.
+func first(get func(string) (string, bool)) func(string) []string {
+	return func(name string) []string {
+		if value, ok := get(name); ok {
+			return []string{value}
+		}
+		return nil
+	}
 }
 
 func (p *patterns) all(
 	conditions []mesh.HeaderMatch,
-	get func(string) (string, bool),
-	holds func(*mesh.HeaderMatch, string, bool) bool,
+	get func(string) []string,
+	holds func(*mesh.HeaderMatch, []string) bool,
 ) bool {
 	for i := range conditions {
-		value, present := get(conditions[i].Name)
-		if !holds(&conditions[i], value, present) {
+		if !holds(&conditions[i], get(conditions[i].Name)) {
 			return false
 		}
 	}

@@ -78,21 +78,26 @@ func (m *message) clone() *message {
 	return &c
 }
 
-// header returns a header as Envoy's matchers see it: the values of all its
-// lines joined by "," (HeaderUtility::getAllOfHeaderAsString).
-func (m *message) header(name string) (string, bool) {
+// values returns the lines of a header, none where it is absent. What begins with
+// ":" is a part of the request itself.
+func (m *message) values(name string) []string {
 	switch name {
 	case ":method":
-		return m.method, true
+		return []string{m.method}
 	case ":authority", "host":
-		return m.authority, true
+		return []string{m.authority}
 	case ":path":
-		return m.pathAndQuery(), true
+		return []string{m.pathAndQuery()}
 	case ":scheme":
-		return m.scheme, true
+		return []string{m.scheme}
 	}
-	values, ok := m.headers[name]
-	return strings.Join(values, ","), ok && len(values) > 0
+	return m.headers[name]
+}
+
+// header returns the lines of a header joined by ",", and whether it is there.
+func (m *message) header(name string) (string, bool) {
+	values := m.values(name)
+	return strings.Join(values, ","), len(values) > 0
 }
 
 // queryValue returns the first value of a query parameter, not unescaped, as
