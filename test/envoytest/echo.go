@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -154,7 +155,7 @@ const echoHeader = "X-Echo"
 func (e *Echo) record(r *http.Request) (Received, Answer, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	path := r.URL.EscapedPath()
+	path, query, _ := strings.Cut(r.RequestURI, "?") // r.URL has been read and may be written otherwise
 	attempt := 1
 	if id := r.Header.Get("X-Request-Id"); id != "" {
 		key := id + " " + r.Method + " " + path
@@ -163,7 +164,7 @@ func (e *Echo) record(r *http.Request) (Received, Answer, bool) {
 	}
 	received := Received{
 		Name: e.Name, Version: e.Version, Attempt: attempt,
-		Method: r.Method, Path: path, Query: r.URL.RawQuery,
+		Method: r.Method, Path: path, Query: query,
 		Host: r.Host, Proto: r.Proto, Headers: r.Header,
 	}
 	e.received = append(e.received, received)

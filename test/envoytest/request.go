@@ -79,7 +79,7 @@ func (r Request) build(ctx context.Context, address string) (*http.Request, erro
 	}
 	// net/http writes an opaque URL as it is, and would escape or clean another.
 	req.URL = &url.URL{Scheme: scheme, Host: address, Opaque: path}
-	if r.Absolute {
+	if r.Absolute || strings.HasPrefix(path, "//") { // which net/http would take for an authority
 		req.URL.Opaque = "//" + req.Host + path
 	}
 	return req, nil

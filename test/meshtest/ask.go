@@ -90,7 +90,14 @@ func (m *Mesh) askThrough(ctx context.Context, want *reach.Result, r envoytest.R
 		return out, nil
 	}
 	id := r.Headers.Get(requestID)
-	line, err := from.logged(ctx, id)
+	within := logTimeout
+	if out.Status == http.StatusBadRequest {
+		within = codecTimeout
+	}
+	line, err := from.logged(ctx, outbound, id, within)
+	if err != nil && out.Status == http.StatusBadRequest {
+		return out, ctx.Err() // the codec refused it before it had an id
+	}
 	if err != nil {
 		return out, err
 	}
@@ -99,18 +106,21 @@ func (m *Mesh) askThrough(ctx context.Context, want *reach.Result, r envoytest.R
 		out.Callee = callee.workload.Key()
 		// Without its answer, the connection or the answer was lost on the way; and
 		// what is no request has no id.
-		if out.Details == "via_upstream" && want.Port.Protocol.IsHTTP() {
+		if out.Details == viaUpstream && want.Port.Protocol.IsHTTP() {
 			err = callee.testify(ctx, id, &out)
 		}
 	}
 	return out, err
 }
 
+// viaUpstream is what a proxy says of an answer that is not its own.
+const viaUpstream = "via_upstream"
+
 // testify adds what the callee's proxy says of a request.
 func (i *instance) testify(ctx context.Context, id string, out *Observation) error {
-	line, err := i.logged(ctx, id)
+	line, err := i.logged(ctx, inbound, id, logTimeout)
 	out.CalleeDetails, out.Peer = line.Details, line.Peer
-	if out.Received == nil && line.Details == "via_upstream" {
+	if out.Received == nil && line.Details == viaUpstream {
 		out.Received = i.received(id) // an answer without a body
 	}
 	return err

@@ -63,7 +63,7 @@ func (i *instance) inboundAddress(p *check.Port) (string, bool) {
 
 // flushArgs has Envoy write its access log at once: the default is every ten
 // seconds.
-var flushArgs = []string{"--file-flush-interval-msec", "20"}
+var flushArgs = []string{"--file-flush-interval-msec", "5"}
 
 func (m *Mesh) startEnvoy(ctx context.Context, i *instance) error {
 	if i.workload.Engine == mesh.EngineOPA {

@@ -18,6 +18,9 @@ const requestID = "x-request-id"
 // when the request is over.
 const logTimeout = 10 * time.Second
 
+// codecTimeout is the same after a 400: what the codec refuses has no id to find.
+const codecTimeout = 300 * time.Millisecond
+
 // serial numbers requests.
 type serial struct{ atomic.Uint64 }
 
@@ -34,14 +37,32 @@ type entry struct {
 	Peer      string `json:"peer"`     // SPIFFE id
 }
 
+// side is of which listener a line is; a workload that calls itself writes both.
+type side string
+
+const (
+	inbound  side = "inbound|"
+	outbound side = "outbound|"
+)
+
+// of reports whether a line can be of this side. A request that was refused early
+// has neither route nor cluster.
+func (s side) of(e *entry) bool {
+	other := inbound
+	if s == inbound {
+		other = outbound
+	}
+	return !strings.HasPrefix(e.Route, string(other)) && !strings.HasPrefix(e.Cluster, string(other))
+}
+
 // logged waits for the line of a request.
-func (i *instance) logged(ctx context.Context, id string) (entry, error) {
-	ctx, cancel := context.WithTimeout(ctx, logTimeout)
+func (i *instance) logged(ctx context.Context, by side, id string, within time.Duration) (entry, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	var e entry
 	err := envoytest.Until(ctx, func() error {
 		var ok bool
-		if e, ok = find(i.envoy.Log(), id); !ok {
+		if e, ok = find(i.envoy.Log(), by, id); !ok {
 			return fmt.Errorf("the access log of %s has no request %s", i.workload.Key(), id)
 		}
 		return nil
@@ -51,7 +72,7 @@ func (i *instance) logged(ctx context.Context, id string) (entry, error) {
 
 // find returns the last whole line about a request; retries of a caller's proxy
 // have several lines at the callee's.
-func find(log, id string) (entry, bool) {
+func find(log string, by side, id string) (entry, bool) {
 	for {
 		at := strings.LastIndex(log, id)
 		if at < 0 {
@@ -61,7 +82,7 @@ func find(log, id string) (entry, bool) {
 		end := strings.IndexByte(log[at:], '\n')
 		if end >= 0 {
 			var e entry
-			if json.Unmarshal([]byte(log[start:at+end]), &e) == nil && e.RequestID == id {
+			if json.Unmarshal([]byte(log[start:at+end]), &e) == nil && e.RequestID == id && by.of(&e) {
 				return e, true
 			}
 		}
