@@ -79,8 +79,8 @@ func (s *Store) open() error {
 	if err != nil {
 		return err
 	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return fmt.Errorf("mode %#o lets others have the proxy's key: chmod 700", mode)
+	if err := private(info, os.Geteuid()); err != nil {
+		return err
 	}
 	if s.lock, err = os.OpenFile(s.path(lockFile), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
 		return err
@@ -89,6 +89,18 @@ func (s *Store) open() error {
 		return fmt.Errorf("another agent uses it: %w", err)
 	}
 	return s.load()
+}
+
+// private refuses a directory that somebody else can read: by its mode, or as
+// its owner, who made it before we came and can change the mode back.
+func private(info fs.FileInfo, user int) error {
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return fmt.Errorf("mode %#o lets others have the proxy's key: chmod 700", mode)
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != user && st.Uid != 0 {
+		return fmt.Errorf("it belongs to user %d, who can have the proxy's key; this is user %d: remove it, or chown", st.Uid, user)
+	}
+	return nil
 }
 
 // Close releases the directory.
