@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/mesh-compile/mesh-compile/agent/envoy"
@@ -273,11 +274,18 @@ func (a *Agent) tell(r *verify.Release, state deliveryv1.ReportRequest_State, co
 	})
 }
 
+// clip bounds words of Envoy's or a controller's. A message with half a letter is
+// one that gRPC does not send: the report, and with it the connection, would
+// fail again and again.
+func clip(words string) string {
+	return strings.ToValidUTF8(words[:min(len(words), maxWords)], "")
+}
+
 // newReport returns a report; the lock is held.
 func (a *Agent) newReport(state deliveryv1.ReportRequest_State, code, words string) *deliveryv1.ReportRequest {
 	report := &deliveryv1.ReportRequest{
 		Workload: a.config.Workload, Instance: a.config.Instance,
-		State: state, Code: code, Error: words[:min(len(words), maxWords)],
+		State: state, Code: code, Error: clip(words),
 	}
 	if r := a.current(); r != nil && !r.Release.Trust.BundleDigest.IsZero() {
 		d := r.Release.Trust.BundleDigest

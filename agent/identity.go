@@ -45,20 +45,27 @@ func (a *Agent) keepIdentity(ctx context.Context) error {
 			return nil
 		}
 		err := a.renew(ctx)
-		if err == nil {
+		if err == nil && lasts(a.currentCredential(), time.Now()) {
 			backoff.Reset()
 			continue
 		}
 		if ctx.Err() != nil {
 			return nil
 		}
-		a.config.Log.Warn("no new certificate", "error", err)
-		a.change(func() { a.status.IdentityError = err.Error() })
+		if err != nil {
+			a.config.Log.Warn("no new certificate", "error", err)
+			a.change(func() { a.status.IdentityError = err.Error() })
+		}
 		if !backoff.Wait(ctx) {
 			return nil
 		}
 	}
 }
+
+// lasts reports whether a new certificate need not be renewed at once. An issuer
+// whose root is about to expire gives such, and a hostile one may: asking again
+// without a pause would keep the agent, and the issuer, busy with nothing else.
+func lasts(c *identity.Credential, now time.Time) bool { return now.Before(c.RenewAt(0)) }
 
 func sleepUntil(ctx context.Context, t time.Time) bool {
 	timer := time.NewTimer(time.Until(t))
