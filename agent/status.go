@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/mesh-compile/mesh-compile/agent/endpoints"
@@ -144,6 +145,22 @@ func (a *Agent) serveStatus(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("serving status: %w", err)
 	}
+	server := &http.Server{
+		Handler: a.statusPages(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+	}
+	defer context.AfterFunc(ctx, func() { server.Close() })()
+	if err := server.Serve(l); ctx.Err() == nil {
+		return fmt.Errorf("serving status: %w", err)
+	}
+	return nil
+}
+
+// maxScrapes bounds the pages of metrics under way: Envoy's are megabytes, and
+// whoever reaches the port may ask. Probes are small, and never wait for them.
+const maxScrapes = 4
+
+func (a *Agent) statusPages() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
@@ -156,14 +173,35 @@ func (a *Agent) serveStatus(ctx context.Context) error {
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, a.currentStatus(r.Context()))
 	})
-	mux.HandleFunc("GET /decisions", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.authz.Decisions()) })
-	mux.HandleFunc("GET /metrics", a.serveMetrics)
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	defer context.AfterFunc(ctx, func() { server.Close() })()
-	if err := server.Serve(l); ctx.Err() == nil {
-		return fmt.Errorf("serving status: %w", err)
+	mux.HandleFunc("GET /decisions", local(func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.authz.Decisions()) }))
+	mux.HandleFunc("GET /metrics", atMost(maxScrapes, a.serveMetrics))
+	return mux
+}
+
+// atMost lets n requests through at a time; the others wait until they give up.
+func atMost(n int, next http.HandlerFunc) http.HandlerFunc {
+	places := make(chan struct{}, n)
+	return func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case places <- struct{}{}:
+			defer func() { <-places }()
+			next(w, r)
+		case <-r.Context().Done():
+		}
 	}
-	return nil
+}
+
+// local refuses callers from elsewhere: who called whom, and by which path, is
+// not for the network, which the other pages are for.
+func local(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		from, err := netip.ParseAddrPort(r.RemoteAddr)
+		if err != nil || !from.Addr().Unmap().IsLoopback() {
+			http.Error(w, "decisions are told to this machine alone", http.StatusForbidden)
+			return
+		}
+		next(w, r)
+	}
 }
 
 func writeJSON(w http.ResponseWriter, v any) {
