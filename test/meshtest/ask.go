@@ -50,7 +50,7 @@ func (m *Mesh) Ask(ctx context.Context, want *reach.Result) (Observation, error)
 	switch {
 	case want.Caller == nil:
 		return m.askWithout(ctx, want, r)
-	case want.Port != nil && !want.Port.Protocol.IsHTTP():
+	case !isHTTP(want):
 		return m.askThrough(ctx, want, r, connect)
 	}
 	return m.askThrough(ctx, want, r, envoytest.Send)
@@ -106,7 +106,7 @@ func (m *Mesh) askThrough(ctx context.Context, want *reach.Result, r envoytest.R
 		out.Callee = callee.workload.Key()
 		// Without its answer, the connection or the answer was lost on the way; and
 		// what is no request has no id.
-		if out.Details == viaUpstream && want.Port.Protocol.IsHTTP() {
+		if out.Details == viaUpstream && isHTTP(want) {
 			err = callee.testify(ctx, id, &out)
 		}
 	}
@@ -141,7 +141,7 @@ func (m *Mesh) askWithout(ctx context.Context, want *reach.Result, r envoytest.R
 		response, err := envoytest.Send(ctx, address, r)
 		if out = observed(response, err, time.Since(began)); out.Refused == "" {
 			out.Callee = callee.workload.Key()
-			if want.Port.Protocol.IsHTTP() {
+			if isHTTP(want) {
 				err = callee.testify(ctx, r.Headers.Get(requestID), &out)
 			}
 			return out, err
@@ -254,3 +254,6 @@ func (o *Observation) String() string {
 	}
 	return out
 }
+
+// isHTTP says whether a request is one; what no service takes is asked as one.
+func isHTTP(r *reach.Result) bool { return r.Port == nil || r.Port.Protocol.IsHTTP() }

@@ -43,12 +43,10 @@ func (c *comparison) differ(what string, want, got any) {
 
 // refused: a connection without an answer is a denial that has no status.
 func (c *comparison) refused() {
-	if c.want.Access.Decision != reach.Deny || c.want.Status != 0 && c.isHTTP() {
+	if c.want.Access.Decision != reach.Deny || c.want.Status != 0 && isHTTP(c.want) {
 		c.differ("connection", outcome(c.want), c.got)
 	}
 }
-
-func (c *comparison) isHTTP() bool { return c.want.Port == nil || c.want.Port.Protocol.IsHTTP() }
 
 func outcome(r *reach.Result) string {
 	out := string(r.Access.Decision)
@@ -150,7 +148,7 @@ func (c *comparison) received() {
 		c.differ("destination", destinationNames(destinations), got.Name)
 		return
 	}
-	if !c.isHTTP() {
+	if !isHTTP(c.want) {
 		return
 	}
 	path, wantPath := got.Path, up.Path
