@@ -39,13 +39,32 @@ func (b *Book) Update(u *deliveryv1.EndpointsUpdate) {
 			b.dropped[Unasked]++
 			continue
 		}
-		if len(c.GetEndpoints()) > maxEndpoints {
-			b.dropped[TooMany] += uint64(len(c.GetEndpoints()) - maxEndpoints)
-			c.Endpoints = c.GetEndpoints()[:maxEndpoints]
-		}
-		b.said[c.GetCluster()] = c
+		b.said[c.GetCluster()] = bounded(c, b.drop)
 	}
 	b.notify()
+}
+
+// bounded returns what is worth keeping of what was said, so that a controller
+// decides how many endpoints are kept and not how many bytes.
+func bounded(c *deliveryv1.ClusterEndpoints, drop func(Reason)) *deliveryv1.ClusterEndpoints {
+	out := &deliveryv1.ClusterEndpoints{Cluster: c.GetCluster()}
+	for _, e := range c.GetEndpoints() {
+		kept := &deliveryv1.Endpoint{Address: e.GetAddress(), Port: e.GetPort(), Locality: e.GetLocality(), Weight: e.GetWeight(), Draining: e.GetDraining()}
+		if len(out.GetEndpoints()) == maxEndpoints {
+			drop(TooMany)
+			continue
+		}
+		if len(kept.GetAddress()) > maxAddress {
+			drop(NotAddress)
+			continue
+		}
+		if len(kept.GetLocality()) > maxLocality {
+			drop(NoLocality)
+			kept.Locality = ""
+		}
+		out.Endpoints = append(out.Endpoints, kept)
+	}
+	return out
 }
 
 // SetLimits takes a release's limits and the clusters of the application. What

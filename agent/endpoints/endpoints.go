@@ -22,6 +22,7 @@ const (
 	maxEndpoints = 4096
 	maxWeight    = 128 // Envoy's own maximum
 	maxLocality  = 192
+	maxAddress   = 64 // an IPv6 address has 45
 )
 
 // A Reason says why an endpoint was dropped.

@@ -164,3 +164,24 @@ func FuzzFilter(f *testing.F) {
 		}
 	})
 }
+
+// TestBookKeepsNoMoreThanItServes: a controller fills the agent's memory, and its
+// disk, with what no proxy is ever given.
+func TestBookKeepsNoMoreThanItServes(t *testing.T) {
+	t.Parallel()
+	book := endpoints.NewBook()
+	book.SetLimits(limits(t), nil)
+	big := strings.Repeat("x", 1<<20)
+	unknown := &deliveryv1.Endpoint{Address: "10.0.0.1", Port: 80, Locality: big}
+	unknown.ProtoReflect().SetUnknown(append([]byte{0xfa, 0x7f, 0x80, 0x80, 0x40}, big...)) // field 2047, 1 MiB
+	book.Update(&deliveryv1.EndpointsUpdate{Clusters: []*deliveryv1.ClusterEndpoints{
+		{Cluster: "catalog", Endpoints: []*deliveryv1.Endpoint{{Address: big, Port: 80}, unknown}},
+	}})
+	data, err := book.Encode()
+	if err != nil || len(data) > 1<<10 {
+		t.Errorf("%d bytes are kept of two endpoints (%v)", len(data), err)
+	}
+	if got := book.Dropped(); got[endpoints.NotAddress] != 1 || got[endpoints.NoLocality] != 1 {
+		t.Errorf("dropped %v", got)
+	}
+}
