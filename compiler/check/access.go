@@ -32,7 +32,7 @@ func (c *checker) access() {
 			n.policies = append(n.policies, p)
 		}
 		if known && len(nodes) == 0 {
-			c.selectsNothing(p.Origin, p.Target.Span, severityOfNothing(p))
+			c.selectsNothing(p.Origin, p.Target.Span, c.severityOfNothing(p))
 		}
 	}
 	for _, n := range c.nodes {
@@ -90,7 +90,10 @@ func (c *checker) selectsNothing(o mesh.Origin, at source.Span, severity diag.Se
 	})
 }
 
-func severityOfNothing(p *mesh.AccessPolicy) diag.Severity {
+func (c *checker) severityOfNothing(p *mesh.AccessPolicy) diag.Severity {
+	if c.opt.AssumeExternal { // what it protects may be elsewhere as well
+		return diag.Warning
+	}
 	if slices.ContainsFunc(p.Rules, func(r *mesh.AccessRule) bool { return r.Action == mesh.Deny }) {
 		return diag.Error
 	}

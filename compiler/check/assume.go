@@ -58,11 +58,14 @@ func (c *checker) assumedSite(o mesh.Origin, a *mesh.AssumedService, ns, name st
 	return s
 }
 
-// assume makes sites for what only routes name: hosts that are no service
-// (Istio), and with AssumeExternal every name that nobody declares. It also
-// gives sites without declared ports those that are asked of them, in the order
-// of the documents.
+// assume makes sites for what only routes name: with AssumeExternal every
+// destination that nobody declares, and hosts that are no service (Istio). It
+// also gives sites without declared ports those that are asked of them, in the
+// order of the documents.
 func (c *checker) assume() {
+	if c.opt.AssumeExternal { // first: what is a destination is more than a host
+		c.eachDestination(c.assumeService)
+	}
 	for _, r := range c.in.Routes {
 		for i := range r.Targets {
 			if !r.OffMesh {
@@ -71,16 +74,53 @@ func (c *checker) assume() {
 		}
 	}
 	for range 2 { // a port asked of one assumed service may pass on to the next
-		for _, r := range c.in.Routes {
-			c.assumePorts(r)
-		}
+		c.eachDestination(c.assumePorts)
 	}
 	for _, s := range c.sites {
-		if s.virtual && len(s.ports) == 0 { // it only redirects or responds
-			s.ports = []mesh.ServicePort{{Number: 80, Protocol: mesh.HTTP, Span: s.origin.Span}}
-		}
+		c.assumePort(s)
 		sortPorts(s.ports)
 	}
+}
+
+// eachDestination visits what the routes name as destinations and mirrors.
+func (c *checker) eachDestination(visit func(*mesh.Route, *mesh.Destination)) {
+	for _, r := range c.in.Routes {
+		for _, rule := range r.Rules {
+			for i := range rule.To {
+				visit(r, &rule.To[i])
+			}
+			for i := range rule.Mirrors {
+				visit(r, &rule.Mirrors[i].Destination)
+			}
+		}
+	}
+}
+
+// assumeService makes the site of a destination that nobody declares.
+func (c *checker) assumeService(r *mesh.Route, d *mesh.Destination) {
+	if d.Service == nil || c.names.find(*d.Service, r.Namespace) != nil {
+		return
+	}
+	ns, name, local := c.names.place(*d.Service, r.Namespace)
+	c.add(c.assumedSite(r.Origin, &mesh.AssumedService{Ref: *d.Service}, ns, name, local))
+}
+
+// assumePort gives a port to a host that only redirects or responds, and to an
+// assumed service of which no document says any.
+func (c *checker) assumePort(s *site) {
+	guess := c.opt.AssumeExternal && s.assumed != nil
+	if len(s.ports) > 0 || !guess && !s.virtual {
+		return
+	}
+	s.ports = []mesh.ServicePort{{Number: 80, Protocol: mesh.HTTP, Span: s.origin.Span}}
+	if !guess {
+		return
+	}
+	report(&c.diags, s.origin, diag.Diagnostic{
+		Code: PortMismatch, Severity: diag.Warning, Span: s.assumed.Ref.Span,
+		Message: fmt.Sprintf("nothing says on which port service %s listens: 80 is assumed", s.key),
+		Fix:     &diag.Fix{Message: "write the destination's port, or name the service and its ports in an Assumption"},
+	})
 }
 
 // assumeTarget makes the site of a route's target.
@@ -99,28 +139,12 @@ func (c *checker) assumeTarget(r *mesh.Route, t *mesh.RouteTarget) {
 	}
 }
 
-// assumePorts gives undeclared sites the ports that a route's rules ask for.
-func (c *checker) assumePorts(r *mesh.Route) {
-	for _, rule := range r.Rules {
-		for i := range rule.To {
-			c.assumeDestination(r, &rule.To[i])
-		}
-		for i := range rule.Mirrors {
-			c.assumeDestination(r, &rule.Mirrors[i].Destination)
-		}
-	}
-}
-
-func (c *checker) assumeDestination(r *mesh.Route, d *mesh.Destination) {
+// assumePorts gives undeclared sites the port that a destination asks for.
+func (c *checker) assumePorts(r *mesh.Route, d *mesh.Destination) {
 	if d.Service == nil {
 		return
 	}
 	to := c.names.find(*d.Service, r.Namespace)
-	if to == nil && c.opt.AssumeExternal {
-		ns, name, local := c.names.place(*d.Service, r.Namespace)
-		to = c.assumedSite(r.Origin, &mesh.AssumedService{Ref: *d.Service}, ns, name, local)
-		c.add(to)
-	}
 	if to == nil {
 		return
 	}
@@ -182,7 +206,9 @@ func spanAt(spans []source.Span, i int, otherwise source.Span) source.Span {
 	return otherwise
 }
 
-// assumes reports whether a version may exist outside the repository.
+// assumes reports whether a version may exist outside the repository. Where a
+// document here says which there are, others are misspelt.
 func (s *site) assumes(version string) bool {
-	return s.assumed != nil && (len(s.assumed.Versions) == 0 || slices.Contains(s.assumed.Versions, version))
+	return s.assumed != nil && len(s.policy.versions) == 0 &&
+		(len(s.assumed.Versions) == 0 || slices.Contains(s.assumed.Versions, version))
 }

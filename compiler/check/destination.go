@@ -104,7 +104,7 @@ func (at *location) weightError(doc *mesh.Rule, span source.Span, message string
 func (c *checker) backendOf(at *location, d *mesh.Destination) *Backend {
 	to := at.site
 	if d.Service != nil {
-		to = c.names.find(*d.Service, at.routing.doc.Namespace)
+		to = c.names.service(*d.Service, at.routing.doc.Namespace)
 		if to == nil {
 			c.unknownDestination(at, d)
 			return nil

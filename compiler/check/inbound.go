@@ -45,13 +45,24 @@ func (c *checker) leadIn(n *node, s *site, p *mesh.ServicePort, byPort map[uint3
 		in = &Inbound{Port: target, Protocol: p.Protocol}
 		byPort[target] = in
 	}
-	if in.Protocol != p.Protocol {
+	both, ok := inboundProtocol(in.Protocol, p.Protocol)
+	if !ok {
 		report(&n.diags, s.origin, diag.Diagnostic{
 			Code: PortMismatch, Severity: diag.Error, Span: p.Span,
 			Message: fmt.Sprintf("port %d of workload %s is %s here and %s for service %s", target, n.key, p.Protocol, in.Protocol, in.Services[0].Service.Key()),
 		})
 	}
+	in.Protocol = both
 	in.Services = append(in.Services, s.svc.Port(p.Number))
+}
+
+// inboundProtocol is what a port speaks that two services declare, where they do
+// not contradict each other: gRPC is HTTP/2.
+func inboundProtocol(a, b mesh.Protocol) (mesh.Protocol, bool) {
+	if a == mesh.GRPC && b == mesh.HTTP2 || a == mesh.HTTP2 && b == mesh.GRPC {
+		return mesh.HTTP2, true
+	}
+	return a, a == b
 }
 
 // target is the port of the workload that a service port leads to.

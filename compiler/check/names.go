@@ -30,6 +30,14 @@ func (n *names) find(ref mesh.Ref, namespace string) *site {
 	return n.wildcard(host)
 }
 
+// service is find for a destination: a host that only routes name leads nowhere.
+func (n *names) service(ref mesh.Ref, namespace string) *site {
+	if s := n.find(ref, namespace); s != nil && !s.virtual {
+		return s
+	}
+	return nil
+}
+
 // wildcard finds the longest "*." host over a name.
 func (n *names) wildcard(host string) *site {
 	for {

@@ -134,7 +134,7 @@ func (s *site) resolve(n *names) {
 
 func (r *routing) answer(n *names, ref *mesh.Ref) {
 	if ref != nil {
-		r.answers = append(r.answers, n.find(*ref, r.doc.Namespace))
+		r.answers = append(r.answers, n.service(*ref, r.doc.Namespace))
 	}
 }
 

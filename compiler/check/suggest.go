@@ -43,6 +43,7 @@ func (c *checker) suggestService(ref mesh.Ref, namespace string) *diag.Fix {
 	var here, elsewhere []string
 	for _, s := range c.sites {
 		switch {
+		case s.virtual:
 		case s.ns == ns:
 			here = append(here, s.name)
 		case s.name == name:
@@ -63,7 +64,9 @@ func (c *checker) suggestService(ref mesh.Ref, namespace string) *diag.Fix {
 func (c *checker) hosts() []string {
 	var out []string
 	for _, s := range c.sites {
-		out = append(out, s.hosts...)
+		if !s.virtual {
+			out = append(out, s.hosts...)
+		}
 	}
 	slices.Sort(out)
 	return out

@@ -21,13 +21,17 @@ type version struct {
 // workloads are labelled with.
 func (c *checker) findVersions(s *site) {
 	for _, p := range s.policy.versions {
-		v := &version{name: p.Name, policy: p, dialect: s.policy.dialect}
+		v := s.version(p.Name) // there already where it was assumed
+		if v == nil {
+			v = &version{name: p.Name}
+			s.versions = append(s.versions, v)
+		}
+		v.policy, v.dialect = p, s.policy.dialect
 		for _, n := range s.nodes {
 			if v.selects(n) {
 				v.nodes = append(v.nodes, n)
 			}
 		}
-		s.versions = append(s.versions, v)
 		if len(v.nodes) == 0 && s.has() {
 			s.emptyVersion(p)
 		}
