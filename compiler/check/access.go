@@ -146,19 +146,34 @@ func (c *checker) checkAccessPorts(p *mesh.AccessPolicy) {
 
 func accessRegexes(r *mesh.AccessRule) []mesh.StringMatch {
 	var all []mesh.StringMatch
-	for _, s := range slices.Concat(r.From, r.ExceptFrom) {
-		all = append(all, slices.Concat(s.Principals, s.NotPrincipals, s.Namespaces, s.NotNamespaces)...)
+	add := func(lists ...[]mesh.StringMatch) {
+		for _, list := range lists {
+			for i := range list {
+				if list[i].Kind == mesh.Regex {
+					all = append(all, list[i])
+				}
+			}
+		}
 	}
-	for _, o := range slices.Concat(r.To, r.ExceptTo) {
-		all = append(all, slices.Concat(o.Methods, o.NotMethods, o.Paths, o.NotPaths, o.Hosts, o.NotHosts)...)
-		for _, h := range o.Headers {
-			all = append(all, h.StringMatch)
+	for _, list := range [][]mesh.Source{r.From, r.ExceptFrom} {
+		for i := range list {
+			s := &list[i]
+			add(s.Principals, s.NotPrincipals, s.Namespaces, s.NotNamespaces)
+		}
+	}
+	for _, list := range [][]mesh.Operation{r.To, r.ExceptTo} {
+		for i := range list {
+			o := &list[i]
+			add(o.Methods, o.NotMethods, o.Paths, o.NotPaths, o.Hosts, o.NotHosts)
+			for _, h := range o.Headers {
+				add([]mesh.StringMatch{h.StringMatch})
+			}
 		}
 	}
 	for _, w := range r.When {
-		all = append(all, slices.Concat(w.Values, w.NotValues)...)
+		add(w.Values, w.NotValues)
 	}
-	return slices.DeleteFunc(all, func(m mesh.StringMatch) bool { return m.Kind != mesh.Regex })
+	return all
 }
 
 // accessOf decides which rules concern an inbound port.
