@@ -59,7 +59,7 @@ func (l *loader) cuePackages(files []*file) {
 		return
 	}
 	r.provided = provide(l.opt.Modules)
-	fmt.Fprintf(hash, "%x %x %q %v\n", r.provided.digest, l.set, l.opt.DefaultNamespace, l.limits)
+	fmt.Fprintf(hash, "%x %x\n", r.provided.digest, l.options)
 	hash.Sum(l.out.cueKey[:0])
 	if l.opt.Previous != nil && l.opt.Previous.cueKey == l.out.cueKey {
 		for name, u := range l.opt.Previous.units {

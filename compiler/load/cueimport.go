@@ -120,7 +120,7 @@ func below(module, importPath string) (dir string, ok bool) {
 // key digests everything that the package was built from.
 func (b *cueBuild) key() [sha256.Size]byte {
 	hash := sha256.New()
-	fmt.Fprintf(hash, "%x %q %v\n", b.set, b.opt.DefaultNamespace, b.limits)
+	fmt.Fprintf(hash, "%x %q %v\n", b.options, b.opt.DefaultNamespace, b.limits)
 	for _, f := range b.used {
 		fmt.Fprintf(hash, "%q %x\n", f.path, f.digest)
 	}

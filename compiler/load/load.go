@@ -108,14 +108,14 @@ type unit struct {
 
 // loader is one run of Load.
 type loader struct {
-	fsys   fs.FS
-	opt    Options
-	limits Limits
-	read   func(group, kind string) Reading
-	kust   kustomizations
-	set    [sha256.Size]byte // digest of Options.Set
-	out    Result
-	diags  diag.List
+	fsys    fs.FS
+	opt     Options
+	limits  Limits
+	read    func(group, kind string) Reading
+	kust    kustomizations
+	options [sha256.Size]byte // digest of what all units depend on
+	out     Result
+	diags   diag.List
 }
 
 // Load reads every YAML, JSON and CUE file of fsys. It goes on after errors:
@@ -125,7 +125,7 @@ func Load(fsys fs.FS, opt Options) (*Result, diag.List) {
 	if l.read == nil {
 		l.read = func(string, string) Reading { return Reading{Read: true, Strict: true} }
 	}
-	l.set = digestOfSet(opt.Set)
+	l.options = l.digestOfOptions()
 	l.out = Result{Files: map[string]FileInfo{}, units: map[string]*unit{}}
 
 	found := l.walk()
@@ -136,10 +136,11 @@ func Load(fsys fs.FS, opt Options) (*Result, diag.List) {
 	return l.finish()
 }
 
-func digestOfSet(set map[string]string) [sha256.Size]byte {
-	var b []byte
-	for _, k := range slices.Sorted(maps.Keys(set)) {
-		b = fmt.Appendf(b, "%q=%q\n", k, set[k])
+// digestOfOptions covers what every unit depends on.
+func (l *loader) digestOfOptions() [sha256.Size]byte {
+	b := fmt.Appendf(nil, "%q %v\n", l.opt.DefaultNamespace, l.limits)
+	for _, k := range slices.Sorted(maps.Keys(l.opt.Set)) {
+		b = fmt.Appendf(b, "%q=%q\n", k, l.opt.Set[k])
 	}
 	return sha256.Sum256(b)
 }

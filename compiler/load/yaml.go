@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -74,8 +74,9 @@ func truncate(list diag.List) diag.List {
 // unitKey covers what a file's documents depend on besides the file.
 func (l *loader) unitKey(f *file) [sha256.Size]byte {
 	place := l.kust.places[f.path]
-	return sha256.Sum256(fmt.Appendf(nil, "%x %x %q %q %q %v %v",
-		f.digest, l.set, l.opt.DefaultNamespace, place.namespace, place.span.File, place.patch, l.limits))
+	key := append(slices.Concat(f.digest[:], l.options[:]), strconv.FormatBool(place.patch)...)
+	key = strconv.AppendQuote(strconv.AppendQuote(key, place.namespace), place.span.File)
+	return sha256.Sum256(key)
 }
 
 // split checks the encoding and cuts a stream at its document markers. A line
