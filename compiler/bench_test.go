@@ -28,12 +28,13 @@ metadata: {name: bench}
 spec: {trustDomain: bench.example, capture: none}
 `)}}
 	for i := range services {
-		fsys[fmt.Sprintf("services/s%04d.yaml", i)] = &fstest.MapFile{Data: []byte(service(i, services, everyone, "800ms"))}
+		fsys[fmt.Sprintf("services/s%04d.yaml", i)] = &fstest.MapFile{Data: []byte(service(i, services, everyone, 90))}
 	}
 	return fsys
 }
 
-func service(i, services int, everyone bool, timeout string) string {
+// service is the file of one service; weight is that of v1 in the first route.
+func service(i, services int, everyone bool, weight int) string {
 	var b strings.Builder
 	for _, version := range []string{"v1", "v2"} {
 		fmt.Fprintf(&b, `apiVersion: mesh-compile.dev/v1alpha1
@@ -58,10 +59,11 @@ spec:
 	for r := range routesPerService - 1 {
 		fmt.Fprintf(&b, `  - name: route-%d
     match: [{path: {prefix: /api/%d}, methods: [GET]}]
-    timeout: %s
+    timeout: 800ms
     retry: {attempts: 2, perTryTimeout: 300ms, conditions: [connect-failure, reset], statuses: [503]}
-    to: [{version: v1, weight: 90}, {version: v2, weight: 10}]
-`, r, r, timeout)
+    to: [{version: v1, weight: %d}, {version: v2, weight: %d}]
+`, r, r, weight, 100-weight)
+		weight = 90
 	}
 	fmt.Fprintf(&b, `  - name: rest
     to: [{version: v1}]
@@ -129,7 +131,7 @@ func BenchmarkChange(b *testing.B) {
 			services := s.routes / routesPerService
 			base := repository(services, s.everyone)
 			changed := maps.Clone(base)
-			changed["services/s0003.yaml"] = &fstest.MapFile{Data: []byte(service(3, services, s.everyone, "900ms"))}
+			changed["services/s0003.yaml"] = &fstest.MapFile{Data: []byte(service(3, services, s.everyone, 80))}
 			keys := benchKeys(b)
 			previous := compileSigned(b, base, keys, nil)
 			forgetPeak(b)
