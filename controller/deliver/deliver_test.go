@@ -123,7 +123,7 @@ func release(t testing.TB, sequence int, workloads ...workload) *artifact.Releas
 	t.Helper()
 	b := artifact.NewBuilder(nil)
 	b.Share(artifact.TrustBundle, []byte("roots"))
-	b.Aux(artifact.SourceMap, []byte("lines"))
+	b.Aux(artifact.SourceMap, artifact.NewBlob([]byte("lines")))
 	policy, err := artifact.AgentPolicy{Engine: artifact.EngineRBAC, Capture: artifact.CaptureNone}.Encode()
 	if err != nil {
 		t.Fatal(err)

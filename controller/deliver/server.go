@@ -22,6 +22,7 @@ import (
 const (
 	maxRequest   = 4 << 20 // WatchEndpoints with 65,536 names of 60 bytes
 	maxStreams   = 64      // of one connection
+	maxHeaders   = 16 << 10
 	maxDigests   = 4096
 	maxClusters  = 1 << 16
 	maxName      = 1024
@@ -30,11 +31,15 @@ const (
 )
 
 // ServerOptions are the gRPC server's settings that go with this service: dead
-// connections are noticed within a minute, and those that do nothing are closed.
+// connections are noticed within a minute, those that do nothing are closed, and
+// calls of clients without a certificate end before they are read, but for the
+// one that asks for the certificate.
 func ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxRequest),
 		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxHeaderListSize(maxHeaders),
+		grpc.InTapHandle(newGate().admit),
 		grpc.ConnectionTimeout(10 * time.Second),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionIdle: 5 * time.Minute, Time: 30 * time.Second, Timeout: 10 * time.Second,
