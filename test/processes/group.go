@@ -43,7 +43,7 @@ func Open(ctx context.Context, packages ...string) (*Group, error) {
 		return nil, err
 	}
 	g := &Group{Dir: dir}
-	args := append([]string{"build", "-o", g.bin("")}, packages...)
+	args := append([]string{"build", "-buildvcs=false", "-o", g.bin("")}, packages...)
 	build := exec.CommandContext(ctx, "go", append(args, "./test/processes/warden")...)
 	build.Dir, build.Stderr = root, os.Stderr
 	err = build.Run()

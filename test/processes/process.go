@@ -3,6 +3,7 @@ package processes
 import (
 	"os"
 	"os/exec"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -54,11 +55,20 @@ func (p *Process) wait(limit time.Duration) {
 // Tail is the end of the log, for errors.
 func (p *Process) Tail() string { return Tail(p.log) }
 
-// Tail is the end of a log.
+// Tail is the end of a log, without what Envoys write into it about each request.
 func Tail(log string) string {
 	data, err := os.ReadFile(log)
 	if err != nil {
 		return err.Error()
 	}
-	return string(data[max(0, len(data)-2000):])
+	var b strings.Builder
+	for line := range strings.Lines(string(data)) {
+		if !strings.HasPrefix(line, "{") {
+			b.WriteString(line)
+		}
+	}
+	text := b.String()
+	return text[max(0, len(text)-tailLength):]
 }
+
+const tailLength = 4000
