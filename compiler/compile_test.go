@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 
@@ -82,11 +83,11 @@ func TestLintOnly(t *testing.T) {
 
 // oversized is a shared blob that no release may hold: input that no stage
 // before the last one looks at.
-var oversized = strings.Repeat("x", 64<<20+1)
+var oversized = sync.OnceValue(func() string { return strings.Repeat("x", 64<<20+1) })
 
 func TestInternalError(t *testing.T) {
 	t.Parallel()
-	result, diags := compiler.Compile(repository(6, false), compiler.Options{TrustBundle: oversized})
+	result, diags := compiler.Compile(repository(6, false), compiler.Options{TrustBundle: oversized()})
 	d := find(t, diags, compiler.CodeInternal)
 	if result.Release != nil || d.Severity != diag.Critical || !strings.Contains(d.Message, "trust-bundle") {
 		t.Errorf("release %v, finding %v, want none and a critical one about the trust bundle", result.Release, d)
@@ -111,7 +112,7 @@ func TestWaiver(t *testing.T) {
 		"analyzer": {edited("services/s0001.yaml", "prefix: /api/3", "prefix: /api/2"), compiler.Options{}, "routeshadow", true},
 		"warning":  {edited("services/s0001.yaml", "spec:\n  service: s0001\n  allow", "spec:\n  workload: none\n  allow"), compiler.Options{}, "selectsnothing", true},
 		"check":    {edited("services/s0001.yaml", "version: v1, weight", "version: v9, weight"), compiler.Options{}, "unknownversion", false},
-		"critical": {repository(6, false), compiler.Options{TrustBundle: oversized}, compiler.CodeInternal, false},
+		"critical": {repository(6, false), compiler.Options{TrustBundle: oversized()}, compiler.CodeInternal, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
