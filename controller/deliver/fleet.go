@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -41,6 +42,24 @@ type fleet struct {
 
 	mu    sync.Mutex
 	byKey map[artifact.Key]map[string]ProxyState // by instance
+	words map[artifact.Key]*rate.Limiter         // of the log
+}
+
+// Reports of one workload that go to the log: a proxy in a loop, or a hostile
+// one, does not fill the disk.
+const wordsRate, wordsBurst = 1, 100
+
+// loud reports whether there is room in the log for a report of the workload.
+func (f *fleet) loud(k artifact.Key) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.words == nil {
+		f.words = map[artifact.Key]*rate.Limiter{}
+	}
+	if f.words[k] == nil {
+		f.words[k] = rate.NewLimiter(wordsRate, wordsBurst)
+	}
+	return f.words[k].Allow()
 }
 
 func (f *fleet) put(k artifact.Key, p ProxyState) {
@@ -78,6 +97,7 @@ func (f *fleet) keep(rs releases) {
 	for k := range f.byKey {
 		if !slices.ContainsFunc(rs, func(p *published) bool { _, _, ok := p.Lookup(k); return ok }) {
 			delete(f.byKey, k)
+			delete(f.words, k)
 		}
 	}
 }
@@ -125,7 +145,7 @@ func (s *Server) Report(ctx context.Context, r *deliveryv1.ReportRequest) (*deli
 		return nil, err
 	}
 	s.fleet.put(k, state)
-	if state.State != stateNames[deliveryv1.ReportRequest_STATE_APPLIED] {
+	if state.State != stateNames[deliveryv1.ReportRequest_STATE_APPLIED] && s.fleet.loud(k) {
 		s.opt.Log.Warn("proxy keeps an earlier release", "workload", k.Workload, "instance", state.Instance,
 			"sequence", state.Sequence, "state", state.State, "code", state.Code, "error", state.Error)
 	}

@@ -21,7 +21,7 @@ import (
 // Limits of what one client may send or hold open.
 const (
 	maxRequest   = 4 << 20 // WatchEndpoints with 65,536 names of 60 bytes
-	maxStreams   = 64      // of one connection
+	maxStreams   = 16      // of one connection; an agent has three or four
 	maxHeaders   = 16 << 10
 	maxDigests   = 4096
 	maxClusters  = 1 << 16

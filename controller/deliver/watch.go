@@ -21,6 +21,11 @@ func (s *Server) Watch(r *deliveryv1.WatchRequest, stream deliveryv1.Delivery_Wa
 	if err != nil {
 		return err
 	}
+	if live := s.current().live(); live != nil {
+		if err := live.check(k); err != nil { // before anything is done for the caller
+			return err
+		}
+	}
 	if err := s.shown(r.GetEnvelope()); err != nil {
 		return err
 	}

@@ -259,3 +259,36 @@ func TestFetchLargeBlob(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(b.GetContent()), err)
 	}
 }
+
+// TestShownIsNotForStrangers: verifying an envelope costs signatures, and is done
+// only for workloads of the release.
+func TestShownIsNotForStrangers(t *testing.T) {
+	h := start(t)
+	h.publish(t, shop(t, 1))
+	w := updates(t, h.client(t, "payment", time.Minute), &deliveryv1.WatchRequest{Workload: "shop/order", Envelope: []byte("envelope 7")})
+	if _, err := w.Recv(); status.Code(err) != codes.NotFound {
+		t.Errorf("got %v", err)
+	}
+	if len(h.shown) != 0 {
+		t.Error("the envelope of a workload that is not in the release is looked at")
+	}
+}
+
+// TestReportsDoNotFillTheLog: a proxy that reports in a loop is heard, but not
+// each time.
+func TestReportsDoNotFillTheLog(t *testing.T) {
+	t.Parallel()
+	var f fleet
+	n := 0
+	for range 10 * wordsBurst {
+		if f.loud(keyOf("payment", "payment")) {
+			n++
+		}
+	}
+	if n < wordsBurst || n > 2*wordsBurst {
+		t.Errorf("%d of %d reports are logged", n, 10*wordsBurst)
+	}
+	if !f.loud(keyOf("catalog", "catalog-v1")) {
+		t.Error("another workload is not heard")
+	}
+}
