@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -35,11 +34,11 @@ func (c *controller) update(ctx context.Context) {
 		c.refuse("", err)
 		return
 	}
-	defer tree.Close()
 	if tree.Commit != "" && tree.Commit == c.tried {
+		tree.Close()
 		return // git: nothing but this commit decides, but for the passing of time
 	}
-	result, err := c.attempt(tree)
+	result, err := c.attempt(ctx, tree)
 	if ctx.Err() != nil {
 		return
 	}
@@ -54,28 +53,76 @@ func (c *controller) update(ctx context.Context) {
 	c.status.accept(tree.Commit, result.Diagnostics, time.Since(begun))
 }
 
-// attempt compiles a tree and makes it live. A panic is a bug that must not end
-// the delivery of the last release.
-func (c *controller) attempt(tree *open.Tree) (result *compiler.Result, err error) {
+// attempt compiles a tree, closes it, and makes the result live.
+func (c *controller) attempt(ctx context.Context, tree *open.Tree) (result *compiler.Result, err error) {
+	if result, err = c.compileWithin(ctx, tree); err != nil {
+		return nil, err
+	}
+	if result.Diagnostics.HasErrors() || result.Release == nil {
+		return nil, &refusal{message: refusalMessage(result.Diagnostics), diagnostics: diagnosticsText(result.Diagnostics, c.policy.dir)}
+	}
+	return result, c.guard(func() error { return c.take(result, tree) })
+}
+
+// guard turns a panic into a refusal: a bug of the compiler must not end the
+// delivery of the last release.
+func (c *controller) guard(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.log.Error("the compiler panicked: this is a bug of mesh-compile", "panic", p, "stack", string(debug.Stack()))
 			err = &refusal{message: fmt.Sprintf("the compiler panicked: %v", p)}
 		}
 	}()
-	result = c.compile(tree.FS, c.cfg.Compile)
-	if result.Diagnostics.HasErrors() || result.Release == nil {
-		return nil, &refusal{message: refusalMessage(result.Diagnostics), diagnostics: diagnosticsText(result.Diagnostics, c.policy.dir)}
-	}
-	return result, c.take(result, tree)
+	return f()
 }
 
-func (c *controller) compile(fsys fs.FS, opt compiler.Options) *compiler.Result {
+// maxAbandoned is how many compilations may go on that nobody waits for.
+const maxAbandoned = 2
+
+// compileWithin compiles a tree and closes it, within the time limit: policies
+// are other people's, and CUE is a language in which they can compute for ever.
+// What takes longer is refused. Nothing can end it, so it goes on beside, and a
+// process with too many of those takes no more policies; everything else works.
+func (c *controller) compileWithin(ctx context.Context, tree *open.Tree) (*compiler.Result, error) {
+	if n := c.compiling.Load(); n > maxAbandoned {
+		tree.Close()
+		return nil, fmt.Errorf("%d compilations have not ended: restart the controller", n)
+	}
+	type outcome struct {
+		result *compiler.Result
+		err    error
+	}
+	done, opt := make(chan outcome, 1), c.options()
+	c.compiling.Add(1)
+	go func() {
+		defer c.compiling.Add(-1)
+		defer tree.Close()
+		var o outcome
+		o.err = c.guard(func() error {
+			o.result, _ = compiler.Compile(tree.FS, opt)
+			return nil
+		})
+		done <- o
+	}()
+	late := time.NewTimer(c.cfg.CompileTimeout)
+	defer late.Stop()
+	select {
+	case o := <-done:
+		return o.result, o.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-late.C:
+		c.result = nil // what goes on may still write to it
+		return nil, &refusal{message: fmt.Sprintf("the policies take longer than %s to compile: is there a loop in CUE, or are they very many?", c.cfg.CompileTimeout)}
+	}
+}
+
+func (c *controller) options() compiler.Options {
+	opt := c.cfg.Compile
 	opt.AsOf = time.Now()
 	opt.TrustBundle = string(c.keys.ca.RootPEM())
 	opt.Previous = c.result
-	result, _ := compiler.Compile(fsys, opt)
-	return result
+	return opt
 }
 
 // take makes a result live. Endpoints come first: an agent that has the release

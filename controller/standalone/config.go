@@ -40,6 +40,7 @@ type Config struct {
 
 	// Compile has Namespace, Set and AssumeExternal; the rest is set here.
 	Compile         compiler.Options
+	CompileTimeout  time.Duration // DefaultCompileTimeout; what takes longer is refused
 	ReleaseValidity time.Duration // DefaultReleaseValidity; signed again after half of it
 	CertificateTTL  time.Duration // identity.DefaultTTL
 
@@ -66,6 +67,7 @@ const (
 	DefaultListen          = "127.0.0.1:15010"
 	DefaultListenStatus    = "127.0.0.1:15014"
 	DefaultReleaseValidity = 90 * 24 * time.Hour
+	DefaultCompileTimeout  = time.Minute
 	DefaultDebounce        = 50 * time.Millisecond
 	DefaultPoll            = 2 * time.Second
 )
@@ -83,6 +85,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.Listen = cmp.Or(c.Listen, DefaultListen)
 	c.ListenStatus = cmp.Or(c.ListenStatus, DefaultListenStatus)
 	c.ReleaseValidity = cmp.Or(c.ReleaseValidity, DefaultReleaseValidity)
+	c.CompileTimeout = cmp.Or(c.CompileTimeout, DefaultCompileTimeout)
 	c.CertificateTTL = cmp.Or(c.CertificateTTL, identity.DefaultTTL)
 	c.Debounce = cmp.Or(c.Debounce, DefaultDebounce)
 	c.Poll = cmp.Or(c.Poll, DefaultPoll)

@@ -36,7 +36,9 @@ type controller struct {
 	tried  string           // the commit that was compiled last
 	retry  bool             // what failed may succeed without a change of the repository
 	result *compiler.Result // the last that was taken
-	live   *live
+	// compiling counts compilations that run, those that were given up too.
+	compiling atomic.Int32
+	live      *live
 	// unstored is set while the live release is not on disk.
 	unstored bool
 	targets  map[string][]endpoints.Target
