@@ -46,6 +46,12 @@ func targetPorts(b *check.Backend) []uint32 {
 				ports = append(ports, in.Port)
 			}
 		}
+		// An endpoint may be written with a port of its own where the service has one.
+		for _, e := range w.Endpoints {
+			if e.Port != 0 && len(b.Port.Service.Ports) == 1 {
+				ports = append(ports, e.Port)
+			}
+		}
 	}
 	for _, e := range b.Static {
 		if e.Port != 0 {
