@@ -76,6 +76,7 @@ func (c *checker) backendTLS(s *site, port *mesh.ServicePort, b *Backend, nodes 
 	written := b.Traffic.ClientTLS
 	if written != nil {
 		s.checkTLS(written, modes, b)
+		s.checkNames(written, b)
 		switch written.Mode {
 		case "mesh":
 			b.Traffic.ClientTLS = nil

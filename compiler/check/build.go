@@ -12,6 +12,7 @@ func (c *checker) build() {
 	for _, s := range c.sites {
 		if s.dirty {
 			s.shell()
+			s.checkReserved()
 		}
 	}
 	for _, n := range c.nodes {

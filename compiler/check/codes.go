@@ -19,5 +19,6 @@ const (
 	Expired            diag.Code = "expired"
 	OwnAssumption      diag.Code = "ownassumption"
 	DialectDefaults    diag.Code = "dialectdefaults"
+	ReservedPort       diag.Code = "reservedport"
 	Unsupported        diag.Code = "unsupported"
 )

@@ -54,6 +54,20 @@ func httpField(doc *mesh.Rule, matches []mesh.Match) string {
 		return "retry"
 	case doc.Fault != nil:
 		return "fault"
+	case doc.Timeout != nil:
+		return "timeout"
+	case doc.IdleTimeout != nil:
+		return "streamIdleTimeout"
+	case doc.MaxStream != nil:
+		return "maxStreamDuration"
+	case len(doc.Mirrors) > 0:
+		return "mirror"
+	case doc.CORS != nil:
+		return "cors"
+	case doc.Sticky != nil:
+		return "sticky"
+	case slices.ContainsFunc(doc.To, func(d mesh.Destination) bool { return d.RequestHeaders != nil || d.ResponseHeaders != nil }):
+		return "headers"
 	}
 	return ""
 }

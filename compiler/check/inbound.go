@@ -27,6 +27,7 @@ func (c *checker) inbounds(n *node) []*Inbound {
 	out := make([]*Inbound, 0, len(byPort))
 	for _, port := range slices.Sorted(maps.Keys(byPort)) {
 		in := byPort[port]
+		n.checkReserved(port)
 		in.MTLS = c.mtls(n, in)
 		in.Access = c.accessOf(n, in)
 		out = append(out, in)

@@ -16,7 +16,11 @@ type names struct {
 // find resolves a reference made in namespace, nil where nobody has the name.
 func (n *names) find(ref mesh.Ref, namespace string) *site {
 	if ref.Host == "" {
-		return n.byKey[refKey(ref, namespace)]
+		s := n.byKey[refKey(ref, namespace)]
+		if s != nil && ref.External && s.external == nil {
+			return nil // a service of the name is not the ExternalService that is meant
+		}
+		return s
 	}
 	host := strings.TrimSuffix(strings.ToLower(ref.Host), ".")
 	if !strings.Contains(host, ".") {

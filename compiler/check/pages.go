@@ -29,6 +29,7 @@ var facts = []diag.Page{
 	{Code: HTTPOnly, Severity: diag.Error},
 	{Code: Expired, Severity: diag.Error},
 	{Code: OwnAssumption, Severity: diag.Error},
+	{Code: ReservedPort, Severity: diag.Error, Catalog: []string{"TL-15"}},
 	{Code: DialectDefaults, Severity: diag.Info},
 }
 

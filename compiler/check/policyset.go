@@ -27,6 +27,7 @@ func (c *checker) policies() {
 			continue
 		}
 		s.checkPolicyPorts(doc)
+		s.checkPolicyProtocol(doc)
 		if doc.Dialect == mesh.Native && doc.Namespace != s.ns {
 			c.needGrant(&s.diags, doc.Origin, doc.Target, s)
 		}

@@ -160,6 +160,9 @@ func spell(ref mesh.Ref, namespace string) string {
 		}
 		return fmt.Sprintf("%q", ref.Host)
 	}
+	if ref.External {
+		return "(external) " + refKey(ref, namespace)
+	}
 	return refKey(ref, namespace)
 }
 

@@ -153,6 +153,7 @@ func (c *checker) rule(at *location, doc *mesh.Rule, matches []mesh.Match) *Rule
 		r.TimeoutAt = doc.Timeout.Span
 	}
 	r.To = c.destinations(at, doc)
+	at.checkGRPC(r, grpc)
 	r.Mirrors = c.mirrors(at, doc)
 	if len(r.To) == 0 { // every destination was refused: never fall back to another
 		r.Respond = &mesh.Respond{Status: 503, Span: doc.Span}

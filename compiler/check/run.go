@@ -25,7 +25,8 @@ type Options struct {
 // never nil; with errors in the list it is what would be in force without the
 // faulty parts, good enough to analyze and never to be released.
 func Run(fragments []*mesh.Fragment, opt Options) (*Mesh, diag.List) {
-	c := &checker{opt: opt, in: collect(fragments), regexes: map[string]string{}, named: map[string][]*node{}}
+	c := &checker{opt: opt, regexes: map[string]string{}, named: map[string][]*node{}}
+	c.in = collect(c.unique(fragments))
 	c.settle()
 	c.reuseFrom(opt.Previous)
 	c.workloads()

@@ -40,10 +40,13 @@ func (c *checker) suggestService(ref mesh.Ref, namespace string) *diag.Fix {
 	if !local {
 		return suggest(ref.Host, c.hosts())
 	}
+	if s := c.names.byKey[refKey(ref, namespace)]; s != nil && ref.External {
+		return &diag.Fix{Message: fmt.Sprintf("write service: %s, which it is, instead of externalService", s.name)}
+	}
 	var here, elsewhere []string
 	for _, s := range c.sites {
 		switch {
-		case s.virtual:
+		case s.virtual || ref.External && s.external == nil:
 		case s.ns == ns:
 			here = append(here, s.name)
 		case s.name == name:

@@ -2,6 +2,7 @@ package check
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -42,6 +43,7 @@ func (c *checker) workloads() {
 			}
 			if doc.NamespaceWide || !pass && c.byNode[doc.Namespace+"/"+doc.Name] != nil {
 				overlays = append(overlays, doc)
+				c.describesTwice(doc)
 				continue
 			}
 			c.addNode(doc)
@@ -56,6 +58,23 @@ func (c *checker) workloads() {
 		}
 	}
 	c.overlay(overlays)
+}
+
+// describesTwice reports fields of a native document that say what a workload of
+// Kubernetes is: that is its own manifest's to say.
+func (c *checker) describesTwice(doc *mesh.Workload) {
+	first := c.byNode[doc.Namespace+"/"+doc.Name]
+	if doc.NamespaceWide || first == nil {
+		return
+	}
+	for _, f := range doc.Describes {
+		report(&c.diags, doc.Origin, diag.Diagnostic{
+			Code: DuplicateObject, Severity: diag.Error, Span: f.Span,
+			Message: fmt.Sprintf("%s describes a workload, and workload %s is already %s: beside it, only uses, capture, egress and engine may be written", f.Key, first.key, first.doc.Object()),
+			Related: []diag.Related{{Span: first.doc.Span, Message: "the workload"}},
+			Fix:     &diag.Fix{Message: "remove " + f.Key + ", or give the MeshWorkload a name of its own"},
+		})
+	}
 }
 
 // lonely reports documents that only add to a workload, where Kubernetes has

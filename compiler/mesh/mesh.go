@@ -162,12 +162,21 @@ type Workload struct {
 	// same name, or NamespaceWide to all of the namespace.
 	Overlay       bool
 	NamespaceWide bool
+	// Describes are the written fields of a native document that make it a
+	// workload of its own, which it cannot be beside a Kubernetes workload.
+	Describes []WrittenField
 	// Uses are the services in scope; without Name all of the namespace.
 	Uses       []Ref
 	HasUses    bool
 	Capture    Capture // "" where not written
 	EgressMode string
 	Engine     Engine // "" where not written
+}
+
+// WrittenField is a field that a document has, and where.
+type WrittenField struct {
+	Key  string
+	Span source.Span
 }
 
 // WorkloadPort is a container port.

@@ -20,13 +20,16 @@ import (
 const (
 	virtualHostRoutes        protowire.Number = 3 // VirtualHost.routes
 	routeConfigVirtualHosts  protowire.Number = 2 // RouteConfiguration.virtual_hosts
-	maxDirectResponseBytes                    = 64 << 10
 	connectUpgrade                            = "CONNECT"
 	websocketUpgrade                          = "websocket"
 	tcpIdle                                   = time.Hour // Envoy's own for TCP, and not that of requests
 	unknownHostStatus        uint32           = 502
 	blackHoleVirtualHostName                  = "unknown"
 )
+
+// maxDirectResponseBytes is what Istio sets, and its webhook demands. The 65536
+// characters of a native body are at most a quarter of it.
+const maxDirectResponseBytes = 1 << 20
 
 // routesKey: the routes of a port are the same for all clients of a class.
 type routesKey struct {

@@ -149,6 +149,11 @@ func (t *translator) invariantRule(n *load.Node) mesh.InvariantRule {
 		r.Access = text(n, key)
 	case "mtls":
 		r.MTLS = mesh.MTLSMode(text(n, key))
+		for _, side := range []string{"from", "except"} {
+			if f := n.Field(side); f != nil {
+				t.wrong(f.KeySpan, "%s has no meaning beside mtls, which is of the port: remove it", side)
+			}
+		}
 	}
 	if from := n.Get("from"); from != nil {
 		r.From = []mesh.Source{t.source(from)}

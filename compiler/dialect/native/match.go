@@ -169,6 +169,11 @@ func (t *translator) valueMatches(n *load.Node, key string) []mesh.HeaderMatch {
 			t.wrong(f.KeySpan, "%s has an empty name", key)
 		}
 		m, invert := t.valueMatch(f.Value)
+		if key == "query" && invert && m.Kind != mesh.Present {
+			// Envoy: QueryParameterMatcher has no invert_match.
+			d := t.notYet(t.at(f.Value, "invert"), "invert of the query parameter %q is not supported yet: Envoy cannot negate its comparison", f.Key)
+			d.Fix = &diag.Fix{Message: "match the parameter without invert in an earlier rule, or negate present"}
+		}
 		out = append(out, mesh.HeaderMatch{Name: f.Key, StringMatch: m, Invert: invert})
 	}
 	return out

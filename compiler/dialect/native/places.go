@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/mesh-compile/mesh-compile/compiler/diag"
 	"github.com/mesh-compile/mesh-compile/compiler/load"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 	"github.com/mesh-compile/mesh-compile/compiler/source"
@@ -34,6 +35,7 @@ func (t *translator) meshWorkload(spec *load.Node) {
 			continue
 		}
 		w.Overlay = false
+		w.Describes = append(w.Describes, mesh.WrittenField{Key: key, Span: f.KeySpan})
 		if w.NamespaceWide {
 			t.wrong(f.KeySpan, "%s describes one workload, and the document speaks for the whole namespace", key)
 		}
@@ -201,6 +203,11 @@ func (t *translator) externalHosts(spec *load.Node, e *mesh.External) {
 			t.wrong(v.Span, "host %q has no address that could be resolved: list its endpoints, or name the hosts", v.Text)
 		}
 		t.unique(seen, v, "host")
+		if len(e.Hosts) > 0 && len(e.Endpoints) == 0 && !strings.HasPrefix(e.Hosts[0], "*") {
+			// One cluster would resolve all of them and answer for each with any.
+			d := t.notYet(v.Span, "host %q beside %q without endpoints is not supported yet: a request for one host could reach the address of the other", v.Text, e.Hosts[0])
+			d.Fix = &diag.Fix{Message: "write an ExternalService for each host"}
+		}
 		e.Hosts, e.HostsAt = append(e.Hosts, v.Text), append(e.HostsAt, v.Span)
 	}
 }

@@ -37,6 +37,11 @@ func (t *translator) meshAccess(n *load.Node, s *mesh.Settings) {
 		return
 	}
 	s.AccessDefault = text(n, "default")
+	t.expires(n, "expires", "open mesh")
+	if s.AccessDefault == "allow" && n.Get("expires") == nil {
+		d := t.wrong(t.at(n, "default"), "the mesh is open without an end")
+		d.Fix = &diag.Fix{Message: "write expires: with the day by which every namespace has access policies"}
+	}
 	for _, item := range items(n, "namespaces") {
 		name := text(item, "name")
 		access := mesh.NamespaceAccess{

@@ -86,6 +86,8 @@ type MTLS struct {
 type MeshAccess struct {
 	// Default for every namespace; deny unless written.
 	Default Access `json:"default,omitempty"`
+	// Expires is required with allow: when every namespace must have policies.
+	Expires *Time `json:"expires,omitempty"`
 	// Namespaces with a default of their own.
 	// +listType=map
 	// +listMapKey=name
