@@ -13,6 +13,7 @@ import (
 
 	"github.com/mesh-compile/mesh-compile/compiler/check"
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
 
 // Analyzer looks for one kind of finding.
@@ -155,18 +156,21 @@ func Pages(analyzers []*Analyzer) []diag.Page {
 // Waive marks the findings that a waiver of the mesh accepts. Critical ones and
 // those of an expired waiver stand.
 func Waive(m *check.Mesh, found diag.List, asOf time.Time) {
-	accepted := map[string]bool{}
+	accepted := map[string][]*mesh.Waiver{}
 	for _, w := range m.Waivers() {
 		if asOf.IsZero() || asOf.Before(w.Expires) {
-			accepted[w.Fingerprint] = true
+			accepted[w.Fingerprint] = append(accepted[w.Fingerprint], w)
 		}
 	}
 	if len(accepted) == 0 {
 		return
 	}
 	for i := range found {
-		if found[i].Severity < diag.Critical && accepted[found[i].Fingerprint()] {
-			found[i].Waived = true
+		d := &found[i]
+		if d.Severity < diag.Critical && slices.ContainsFunc(accepted[d.Fingerprint()], func(w *mesh.Waiver) bool {
+			return w.Code == "" || w.Code == string(d.Code)
+		}) {
+			d.Waived = true
 		}
 	}
 }

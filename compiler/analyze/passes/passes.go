@@ -3,6 +3,7 @@ package passes
 
 import (
 	"github.com/mesh-compile/mesh-compile/compiler/analyze"
+	"github.com/mesh-compile/mesh-compile/compiler/analyze/passes/invariant"
 	"github.com/mesh-compile/mesh-compile/compiler/analyze/passes/pathprefix"
 	"github.com/mesh-compile/mesh-compile/compiler/analyze/passes/retrymethods"
 	"github.com/mesh-compile/mesh-compile/compiler/analyze/passes/routeshadow"
@@ -13,6 +14,7 @@ import (
 // All returns every analyzer, by name.
 func All() []*analyze.Analyzer {
 	return []*analyze.Analyzer{
+		invariant.Analyzer,
 		pathprefix.Analyzer,
 		retrymethods.Analyzer,
 		routeshadow.Analyzer,
