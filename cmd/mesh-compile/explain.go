@@ -117,20 +117,20 @@ func (a *app) explainRequests(cmd *cobra.Command, f *explainFlags, path string) 
 		fmt.Fprintf(a.stderr, "%s has errors, listed above: what would not be compiled cannot be explained\n", path)
 		return errFindings
 	}
-	return a.explainAll(c.Mesh, requests, f.format)
+	return a.explainAll(c, requests, f.format)
 }
 
-func (a *app) explainAll(m *check.Mesh, requests []reach.Request, format string) error {
-	e := reach.New(m)
+func (a *app) explainAll(c *compiled, requests []reach.Request, format string) error {
+	e := reach.New(c.Mesh)
 	for _, r := range requests {
 		result, err := e.Evaluate(r)
 		if err != nil {
-			return withWorkloads(err, m, r.From)
+			return withWorkloads(err, c.Mesh, r.From)
 		}
 		if format == "json" {
-			err = json.NewEncoder(a.stdout).Encode(reach.Explain(&result))
+			err = json.NewEncoder(a.stdout).Encode(reach.Explain(&result, c.tree.Dir))
 		} else {
-			_, err = io.WriteString(a.stdout, reach.Text(&result))
+			_, err = io.WriteString(a.stdout, reach.Text(&result, c.tree.Dir))
 		}
 		if err != nil {
 			return err

@@ -42,7 +42,7 @@ func (a *app) runTests(f *compileFlags, c *compiled, path string) error {
 	if len(results) == 0 {
 		return fmt.Errorf("%s has no PolicyTest: nothing was tested; \"mesh-compile schema PolicyTest\" describes one", path)
 	}
-	if err := policytest.Text(a.stdout, results, f.verbose); err != nil {
+	if err := policytest.Text(a.stdout, results, c.tree.Dir, f.verbose); err != nil {
 		return err
 	}
 	if slices.ContainsFunc(results, func(r policytest.Result) bool { return !r.Passed() }) {

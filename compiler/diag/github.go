@@ -25,7 +25,7 @@ func WriteGitHub(w io.Writer, l List, dir string) error {
 var commands = map[Severity]string{Info: "notice", Warning: "warning", Error: "error", Critical: "error"}
 
 func writeCommand(out *bufio.Writer, d *Diagnostic, dir string) {
-	at := within(dir, d.Span)
+	at := d.Span.Below(dir)
 	fmt.Fprintf(out, "::%s ", commands[d.Severity])
 	if at.File != "" {
 		fmt.Fprintf(out, "file=%s,line=%d,", property(at.File), cmp.Or(at.Start.Line, 1))
@@ -42,7 +42,7 @@ func annotation(d *Diagnostic, dir string) string {
 	var b strings.Builder
 	b.WriteString(oneLine(d.Message))
 	for _, r := range d.Related {
-		fmt.Fprintf(&b, "\n%s: %s", within(dir, r.Span), oneLine(r.Message))
+		fmt.Fprintf(&b, "\n%s: %s", r.Span.Below(dir), oneLine(r.Message))
 	}
 	if d.Witness != nil {
 		fmt.Fprintf(&b, "\nwitness: %s", oneLine(d.Witness.String()))

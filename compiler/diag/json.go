@@ -95,14 +95,14 @@ func WriteJSON(w io.Writer, l List, documents int, dir string) error {
 }
 
 func toJSON(d *Diagnostic, dir string) JSONDiagnostic {
-	at := within(dir, d.Span)
+	at := d.Span.Below(dir)
 	j := JSONDiagnostic{
 		Code: d.Code, Severity: d.Severity, Message: d.Message,
 		File: at.File, Line: at.Start.Line, Column: at.Start.Column,
 		Object: d.Object, Witness: d.Witness, Fingerprint: d.Fingerprint(), Waived: d.Waived,
 	}
 	for _, r := range d.Related {
-		j.Related = append(j.Related, JSONRelated{within(dir, r.Span).File, r.Span.Start.Line, r.Span.Start.Column, r.Message})
+		j.Related = append(j.Related, JSONRelated{r.Span.Below(dir).File, r.Span.Start.Line, r.Span.Start.Column, r.Message})
 	}
 	if d.Fix != nil {
 		j.Fix = &JSONFix{Message: d.Fix.Message, Edits: jsonEdits(d.Fix.Edits, dir)}
@@ -117,7 +117,7 @@ func jsonEdits(edits []source.Edit, dir string) []JSONEdit {
 		if !end.IsValid() {
 			end = e.Span.Start
 		}
-		out[i] = JSONEdit{within(dir, e.Span).File, e.Span.Start.Line, e.Span.Start.Column, end.Line, end.Column, e.New}
+		out[i] = JSONEdit{e.Span.Below(dir).File, e.Span.Start.Line, e.Span.Start.Column, end.Line, end.Column, e.New}
 	}
 	return out
 }

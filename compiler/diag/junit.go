@@ -67,7 +67,7 @@ func WriteJUnit(w io.Writer, l List, failOn Severity, dir string) error {
 }
 
 func junitOf(d *Diagnostic, failOn Severity, dir string) junitCase {
-	at := within(dir, d.Span)
+	at := d.Span.Below(dir)
 	c := junitCase{Class: orRepository(at.File), Name: strings.TrimSpace(fmt.Sprintf("%s %s", d.Code, at))}
 	detail := annotation(d, dir)
 	switch {

@@ -259,7 +259,7 @@ func sarifMessage(d *Diagnostic) string {
 // line, and one about no file at the repository: a result without a place is
 // refused.
 func (s *sarifWriter) place(at source.Span) sarifPhysical {
-	file := cmp.Or(within(s.opt.Dir, at).File, cmp.Or(s.opt.Dir, "."))
+	file := cmp.Or(at.Below(s.opt.Dir).File, cmp.Or(s.opt.Dir, "."))
 	region := sarifRegion{StartLine: 1}
 	if at.Start.IsValid() {
 		region = sarifRegion{StartLine: at.Start.Line, StartColumn: s.lines.column(at.File, at.Start)}

@@ -4,10 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"path"
 	"strings"
-
-	"github.com/mesh-compile/mesh-compile/compiler/source"
 )
 
 // TextOptions of WriteText.
@@ -33,12 +30,12 @@ func WriteText(w io.Writer, l List, opt TextOptions) error {
 
 func writeOne(out *bufio.Writer, d *Diagnostic, opt TextOptions) {
 	if d.Span.File != "" {
-		fmt.Fprintf(out, "%s: ", within(opt.Dir, d.Span))
+		fmt.Fprintf(out, "%s: ", d.Span.Below(opt.Dir))
 	}
 	out.WriteString(prefix(d, opt))
 	fmt.Fprintf(out, "%s [%s]\n", oneLine(d.Message), d.Code)
 	for _, r := range d.Related {
-		fmt.Fprintf(out, "\t%s: %s\n", within(opt.Dir, r.Span), oneLine(r.Message))
+		fmt.Fprintf(out, "\t%s: %s\n", r.Span.Below(opt.Dir), oneLine(r.Message))
 	}
 	if d.Witness != nil {
 		fmt.Fprintf(out, "\twitness: %s\n", oneLine(d.Witness.String()))
@@ -46,14 +43,6 @@ func writeOne(out *bufio.Writer, d *Diagnostic, opt TextOptions) {
 	if d.Fix != nil {
 		fmt.Fprintf(out, "\tfix: %s\n", oneLine(d.Fix.Message))
 	}
-}
-
-// within places a span's file below dir.
-func within(dir string, s source.Span) source.Span {
-	if dir != "" && s.File != "" {
-		s.File = path.Join(dir, s.File)
-	}
-	return s
 }
 
 // prefix names the severity. An error is the normal case and needs no word.

@@ -16,6 +16,7 @@ import (
 	"github.com/mesh-compile/mesh-compile/compiler/check"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 	"github.com/mesh-compile/mesh-compile/compiler/reach"
+	"github.com/mesh-compile/mesh-compile/compiler/source"
 )
 
 // Result of one case.
@@ -34,13 +35,25 @@ func (r *Result) Passed() bool { return len(r.Failures) == 0 }
 type Failure struct {
 	Field     string // "access", "destinations", "rule", "status", "location", "upstream.path", "upstream.host"
 	Want, Got string
-	By        string // the rule that decided, with its place; "" where none did
+	By        Decider
 }
 
-func (f Failure) String() string {
+// Decider is the rule or reason that decided, "" where nothing did, and its place.
+type Decider struct {
+	Name string
+	At   source.Span
+}
+
+func (f Failure) String() string { return f.text("") }
+
+// text says a failure; dir is put before file names.
+func (f *Failure) text(dir string) string {
 	out := fmt.Sprintf("%s: want %s, got %s", f.Field, f.Want, f.Got)
-	if f.By != "" {
-		out += ", by " + f.By
+	if f.By.Name != "" {
+		out += ", by " + f.By.Name
+	}
+	if f.By.At.IsValid() {
+		out += fmt.Sprintf(" (%s)", f.By.At.Below(dir))
 	}
 	return out
 }
@@ -111,8 +124,8 @@ func keyOf(t *mesh.Test, ref mesh.Ref) string {
 // compare checks what the case expects and nothing else.
 func compare(m *check.Mesh, t *mesh.Test, want *mesh.TestExpect, got *reach.Result) []Failure {
 	var out []Failure
-	routed, decided := routeText(got), accessText(got)
-	text := func(field, want, got, by string) {
+	routed, decided := routeDecider(got), accessDecider(got)
+	text := func(field, want, got string, by Decider) {
 		if want != "" && want != got {
 			out = append(out, Failure{field, want, orNone(got), by})
 		}
@@ -154,23 +167,21 @@ func status(r *reach.Result) string {
 	return fmt.Sprint(r.Status)
 }
 
-func accessText(r *reach.Result) string {
+func accessDecider(r *reach.Result) Decider {
 	switch {
 	case r.Access.Decision == reach.NotAsked:
-		return "nobody: the request reaches no workload"
+		return Decider{Name: "nobody: the request reaches no workload"}
 	case r.Access.Rule != nil:
-		return fmt.Sprintf("rule %q (%s)", r.Access.Rule.ID, r.Access.Span)
-	case r.Access.Span.IsValid():
-		return fmt.Sprintf("%s (%s)", r.Access.Reason, r.Access.Span)
+		return Decider{Name: fmt.Sprintf("rule %q", r.Access.Rule.ID), At: r.Access.Span}
 	}
-	return r.Access.Reason
+	return Decider{Name: r.Access.Reason, At: r.Access.Span}
 }
 
-func routeText(r *reach.Result) string {
+func routeDecider(r *reach.Result) Decider {
 	if rule := r.Route.Rule; rule != nil {
-		return fmt.Sprintf("rule %q (%s)", rule.Name, rule.Span)
+		return Decider{Name: fmt.Sprintf("rule %q", rule.Name), At: rule.Span}
 	}
-	return r.Route.Reason
+	return Decider{Name: r.Route.Reason}
 }
 
 // sameDestinations compares the whole split, without regard to order.

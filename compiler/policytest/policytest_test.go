@@ -39,7 +39,7 @@ func TestFixtures(t *testing.T) {
 				input[f.Name] = &fstest.MapFile{Data: f.Data}
 			}
 			var got bytes.Buffer
-			if err := policytest.Text(&got, policytest.Run(compile(t, input)), true); err != nil {
+			if err := policytest.Text(&got, policytest.Run(compile(t, input)), "", true); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(string(last.Data), got.String()); diff != "" && !*update {

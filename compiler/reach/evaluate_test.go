@@ -83,8 +83,8 @@ func answers(t *testing.T, e *reach.Evaluator, requests string) map[string]strin
 			text.WriteString("error: " + err.Error() + "\n")
 			continue
 		}
-		text.WriteString(reach.Text(&got))
-		if document, err = json.MarshalIndent(reach.Explain(&got), "", "  "); err != nil {
+		text.WriteString(reach.Text(&got, ""))
+		if document, err = json.MarshalIndent(reach.Explain(&got, ""), "", "  "); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -92,13 +92,14 @@ type ExplainedFault struct {
 	AbortPercent float64 `json:"abortPercent,omitempty"`
 }
 
-// Explain makes the document of a result.
-func Explain(r *Result) Explanation {
+// Explain makes the document of a result. dir is put before file names, so that
+// they can be opened from where the command was called.
+func Explain(r *Result, dir string) Explanation {
 	return Explanation{
 		Version: 1,
 		Request: explainRequest(&r.Request),
-		Access:  explainAccess(&r.Access),
-		Route:   explainRoute(r),
+		Access:  explainAccess(&r.Access, dir),
+		Route:   explainRoute(r, dir),
 	}
 }
 
@@ -125,14 +126,14 @@ func joinHeaders(headers map[string][]string) map[string]string {
 	return out
 }
 
-func explainAccess(a *Access) ExplainedAccess {
-	out := ExplainedAccess{Decision: a.Decision, By: deciderOf(a), Reason: a.Reason}
+func explainAccess(a *Access, dir string) ExplainedAccess {
+	out := ExplainedAccess{Decision: a.Decision, By: deciderOf(a, dir), Reason: a.Reason}
 	first := WorkloadExplained{Decision: out.Decision, By: out.By, Reason: out.Reason}
 	each := make(map[string]WorkloadExplained, len(a.Workloads))
 	differ := false
 	for i := range a.Workloads {
 		w := &a.Workloads[i]
-		one := WorkloadExplained{Decision: w.Decision, By: deciderOf(&w.Access), Reason: w.Reason}
+		one := WorkloadExplained{Decision: w.Decision, By: deciderOf(&w.Access, dir), Reason: w.Reason}
 		each[w.Workload.Key()] = one
 		differ = differ || one.Decision != first.Decision
 	}
@@ -142,8 +143,8 @@ func explainAccess(a *Access) ExplainedAccess {
 	return out
 }
 
-func deciderOf(a *Access) *Decider {
-	d := Decider{Rule: "default", File: a.Span.File, Line: a.Span.Start.Line}
+func deciderOf(a *Access, dir string) *Decider {
+	d := Decider{Rule: "default", File: a.Span.Below(dir).File, Line: a.Span.Start.Line}
 	switch {
 	case a.Rule != nil:
 		d.Rule = a.Rule.ID
@@ -153,13 +154,13 @@ func deciderOf(a *Access) *Decider {
 	return &d
 }
 
-func explainRoute(r *Result) ExplainedRoute {
+func explainRoute(r *Result, dir string) ExplainedRoute {
 	out := ExplainedRoute{
 		Action: r.Route.Action, Status: r.Status, Location: r.Route.Location, Reason: r.Route.Reason,
 		Attempts: r.Route.Retries,
 	}
 	if rule := r.Route.Rule; rule != nil {
-		out.Name, out.File, out.Line = rule.Name, rule.Span.File, rule.Span.Start.Line
+		out.Name, out.File, out.Line = rule.Name, rule.Span.Below(dir).File, rule.Span.Start.Line
 	}
 	if r.Route.Action == ActionRoute {
 		out.Timeout = r.Route.Timeout.String()
@@ -186,21 +187,22 @@ func explainDestination(service, version string, port uint32, percent float64) E
 	return ExplainedDestination{Service: service, Version: version, Port: port, Percent: percent}
 }
 
-// Text says a result for people, with the place of every rule that decided.
-func Text(r *Result) string {
+// Text says a result for people, with the place of every rule that decided; dir
+// is put before file names.
+func Text(r *Result, dir string) string {
 	var b strings.Builder
 	q := explainRequest(&r.Request)
 	fmt.Fprintf(&b, "%s %s%s from %s\n", q.Method, q.To, q.Path, q.From)
-	textRoute(&b, r)
-	textAccess(&b, &r.Access)
+	textRoute(&b, r, dir)
+	textAccess(&b, &r.Access, dir)
 	return b.String()
 }
 
-func textRoute(b *strings.Builder, r *Result) {
+func textRoute(b *strings.Builder, r *Result, dir string) {
 	route := &r.Route
 	fmt.Fprintf(b, "  route   %s", routeOutcome(route))
 	if route.Rule != nil {
-		fmt.Fprintf(b, " by rule %q%s", route.Rule.Name, place(route.Rule.Span))
+		fmt.Fprintf(b, " by rule %q%s", route.Rule.Name, place(route.Rule.Span, dir))
 	}
 	b.WriteByte('\n')
 	for _, d := range route.Destinations {
@@ -247,21 +249,22 @@ func timeoutText(d time.Duration) string {
 	return d.String()
 }
 
-func textAccess(b *strings.Builder, a *Access) {
+func textAccess(b *strings.Builder, a *Access, dir string) {
 	if a.Decision == NotAsked {
 		b.WriteString("  access  not asked: the request reaches no workload\n")
 		return
 	}
-	fmt.Fprintf(b, "  access  %s\n", DecisionText(a))
+	fmt.Fprintf(b, "  access  %s\n", DecisionText(a, dir))
 	for i := range a.Workloads {
 		if w := &a.Workloads[i]; w.Decision != a.Decision {
-			fmt.Fprintf(b, "    but %s by %s\n", DecisionText(&w.Access), w.Workload.Key())
+			fmt.Fprintf(b, "    but %s by %s\n", DecisionText(&w.Access, dir), w.Workload.Key())
 		}
 	}
 }
 
-// DecisionText says a decision and what made it: `deny by rule "..." (file:line:col)`.
-func DecisionText(a *Access) string {
+// DecisionText says a decision and what made it: `deny by rule "..."
+// (file:line:col)`, the file below dir.
+func DecisionText(a *Access, dir string) string {
 	out := string(a.Decision)
 	switch {
 	case a.Rule != nil:
@@ -269,12 +272,12 @@ func DecisionText(a *Access) string {
 	case a.Reason != "":
 		out += ": " + a.Reason
 	}
-	return out + place(a.Span)
+	return out + place(a.Span, dir)
 }
 
-func place(s source.Span) string {
+func place(s source.Span, dir string) string {
 	if !s.IsValid() {
 		return ""
 	}
-	return " (" + s.String() + ")"
+	return " (" + s.Below(dir).String() + ")"
 }

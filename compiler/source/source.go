@@ -44,6 +44,15 @@ func (s Span) String() string {
 	return s.File + ":" + strconv.Itoa(s.Start.Line) + ":" + strconv.Itoa(s.Start.Column)
 }
 
+// Below is the span with its file below dir: a name that can be opened from
+// where the command was called. Without dir it is the span itself.
+func (s Span) Below(dir string) Span {
+	if dir != "" && s.File != "" {
+		s.File = path.Join(dir, s.File)
+	}
+	return s
+}
+
 // Compare orders spans by file, line and column.
 func Compare(a, b Span) int {
 	return cmp.Or(

@@ -80,11 +80,11 @@ func sendable(want *reach.Result) bool {
 func same(t *testing.T, running *meshtest.Mesh, want *reach.Result) {
 	got, err := running.Ask(t.Context(), want)
 	if err != nil {
-		t.Errorf("%s: %v", reach.Text(want), err)
+		t.Errorf("%s: %v", reach.Text(want, ""), err)
 		return
 	}
 	for _, d := range meshtest.Compare(want, &got) {
-		t.Errorf("%s\nheaders %q: %s\n\tEnvoy: %s", strings.TrimSpace(reach.Text(want)), want.Request.Headers, d, &got)
+		t.Errorf("%s\nheaders %q: %s\n\tEnvoy: %s", strings.TrimSpace(reach.Text(want, "")), want.Request.Headers, d, &got)
 	}
 }
 

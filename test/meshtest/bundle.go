@@ -41,7 +41,7 @@ func AskBundle(ctx context.Context, m *check.Mesh, want *reach.Result) ([]string
 		}
 		if allowed != (w.Decision == reach.Allow) || w.Rule != nil && rule != w.Rule.ID {
 			differences = append(differences, fmt.Sprintf("access to %s: the evaluator says %s, OPA allow=%t by %q",
-				w.Workload.Key(), reach.DecisionText(&w.Access), allowed, rule))
+				w.Workload.Key(), reach.DecisionText(&w.Access, ""), allowed, rule))
 		}
 	}
 	return differences, nil

@@ -60,11 +60,11 @@ func (c *comparison) access() {
 	switch c.want.Access.Decision {
 	case reach.Allow:
 		if !c.got.reached() && c.want.Route.Fault == nil {
-			c.differ("access", reach.DecisionText(&c.want.Access), c.got)
+			c.differ("access", reach.DecisionText(&c.want.Access, ""), c.got)
 		}
 	case reach.Deny:
 		if c.got.reached() {
-			c.differ("access", reach.DecisionText(&c.want.Access), c.got)
+			c.differ("access", reach.DecisionText(&c.want.Access, ""), c.got)
 		}
 		c.deniedBy()
 	default:
