@@ -1,6 +1,7 @@
 package check
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
@@ -17,20 +18,19 @@ type object struct {
 
 // unique leaves out documents that say again who they are: of two that a cluster
 // would take for one object, the last to be applied would win in silence. The
-// first by place is used.
+// first by place is used. What is said again in the same way is no finding.
 func (c *checker) unique(fragments []*mesh.Fragment) []*mesh.Fragment {
-	first := make(map[object]mesh.Origin, len(fragments))
+	first := make(map[object]*mesh.Fragment, len(fragments))
 	again := false
 	for _, f := range fragments {
 		o, ok := originOf(f)
 		if !ok {
 			continue
 		}
-		key := object{o.Dialect, o.Kind, o.Namespace, o.Name}
-		have, taken := first[key]
-		again = again || taken
-		if !taken || source.Compare(o.Span, have.Span) < 0 {
-			first[key] = o
+		have := first[objectOf(o)]
+		again = again || have != nil
+		if have == nil || before(f, have) {
+			first[objectOf(o)] = f
 		}
 	}
 	if !again {
@@ -39,17 +39,38 @@ func (c *checker) unique(fragments []*mesh.Fragment) []*mesh.Fragment {
 	var duplicates []mesh.Origin
 	kept := slices.DeleteFunc(slices.Clone(fragments), func(f *mesh.Fragment) bool {
 		o, ok := originOf(f)
-		if !ok || o.Span == first[object{o.Dialect, o.Kind, o.Namespace, o.Name}].Span {
+		have := first[objectOf(o)]
+		if !ok || f == have {
 			return false
 		}
-		duplicates = append(duplicates, o)
+		if !alike(f, have) {
+			duplicates = append(duplicates, o)
+		}
 		return true
 	})
 	slices.SortFunc(duplicates, func(a, b mesh.Origin) int { return source.Compare(a.Span, b.Span) })
 	for _, o := range duplicates {
-		c.again(o, first[object{o.Dialect, o.Kind, o.Namespace, o.Name}])
+		used, _ := originOf(first[objectOf(o)])
+		c.again(o, used)
 	}
 	return kept
+}
+
+func before(a, b *mesh.Fragment) bool {
+	at, _ := originOf(a)
+	than, _ := originOf(b)
+	return source.Compare(at.Span, than.Span) < 0
+}
+
+func objectOf(o mesh.Origin) object { return object{o.Dialect, o.Kind, o.Namespace, o.Name} }
+
+// alike reports whether two documents of one object say the same. Files that are
+// applied on their own each declare their namespace and service accounts.
+func alike(a, b *mesh.Fragment) bool {
+	if len(a.Namespaces) > 0 {
+		return maps.Equal(a.Namespaces[0].Labels, b.Namespaces[0].Labels)
+	}
+	return len(a.ServiceAccounts) > 0
 }
 
 func (c *checker) again(o, first mesh.Origin) {
