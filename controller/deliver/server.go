@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -95,6 +96,15 @@ func (s *Server) Live() *artifact.Release {
 		return p.Release
 	}
 	return nil
+}
+
+// Knows reports whether an identity has a workload in the live release or the one
+// before it. Before the first release nobody is known not to.
+func (s *Server) Knows(identity string) bool {
+	rs := s.current()
+	return len(rs) == 0 || slices.ContainsFunc(rs, func(p *published) bool {
+		return slices.ContainsFunc(p.leavesOf(identity), func(l artifact.Leaf) bool { return l.Kind == artifact.Live })
+	})
 }
 
 // Drain ends all streams, so that a graceful stop of the gRPC server does not

@@ -28,6 +28,10 @@ type Options struct {
 	Log *slog.Logger  // the audit log
 	// Joined, where set, is called after a token was spent.
 	Joined func(spiffeid.ID)
+	// Known, where set, says whether an identity still is a workload's. A
+	// certificate of one that is not is not renewed: it would go on for ever,
+	// from renewal to renewal. Tokens are not asked about: who made one knows.
+	Known func(spiffeid.ID) bool
 }
 
 // Server issues certificates over gRPC. It serves on connections whose client
@@ -120,6 +124,9 @@ func (s *Server) proveByCertificate(ctx context.Context) (proof, error) {
 	}
 	if !p.ID.MemberOf(s.ca.domain) || p.ID.Path() == "" {
 		return proof{}, status.Error(codes.PermissionDenied, fmt.Sprintf("%s is not a workload of trust domain %s", p.ID, s.ca.domain))
+	}
+	if s.opt.Known != nil && !s.opt.Known(p.ID) {
+		return proof{}, status.Errorf(codes.PermissionDenied, "%s is no workload's identity any more: it is not in the live release, nor in the one before", p.ID)
 	}
 	return proof{id: p.ID, by: byCertificate}, nil
 }

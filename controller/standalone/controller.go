@@ -182,6 +182,7 @@ func (c *controller) rpcServer() (*grpc.Server, error) {
 	deliveryv1.RegisterDeliveryServer(rpc, c.deliver)
 	deliveryv1.RegisterIdentityServer(rpc, identity.NewServer(c.keys.ca, c.tokens, identity.Options{
 		TTL: c.cfg.CertificateTTL, Log: c.log, Joined: c.tokenSpent,
+		Known: func(id spiffeid.ID) bool { return c.deliver.Knows(id.String()) },
 	}))
 	return rpc, nil
 }
