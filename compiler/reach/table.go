@@ -172,9 +172,10 @@ func (t *Table) remainder(set Set, earlier []int) (rest Set, contributors []int,
 	return rest, contributors, ok
 }
 
-// sameCubes: subtraction keeps the very same cubes where it takes nothing.
+// sameCubes: subtraction keeps the very same cubes where it takes nothing. Where
+// no rule asks for anything, a space has no dimension and one cube.
 func sameCubes(a, b []cube) bool {
-	return slices.EqualFunc(a, b, func(x, y cube) bool { return &x[0] == &y[0] })
+	return slices.EqualFunc(a, b, func(x, y cube) bool { return len(x) == 0 || &x[0] == &y[0] })
 }
 
 // maxGreedy bounds the covering sets that are made minimal.
