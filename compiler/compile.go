@@ -72,6 +72,7 @@ type run struct {
 	prev      *Result // never nil
 	out       *Result
 	fragments []*mesh.Fragment
+	malformed *faults          // what load and translate refuse
 	next      *generated       // what becomes out.generated with a release
 	described chan description // what describe writes
 	err       error            // a bug of ours: no input should cause it
@@ -151,6 +152,7 @@ func (r *run) load() {
 func (r *run) translate() {
 	docs := r.out.Files.Documents
 	r.out.fragments = make(map[*load.Document]translation, len(docs))
+	unread := faultsOf(r.out.Diagnostics, docs)
 	for _, d := range docs {
 		t, known := r.prev.fragments[d]
 		if !known {
@@ -161,8 +163,9 @@ func (r *run) translate() {
 		}
 		r.out.fragments[d] = t
 		r.fragments = append(r.fragments, t.fragment)
-		r.add(t.diags)
+		r.add(unread.elsewhere(t.diags))
 	}
+	r.malformed = faultsOf(r.out.Diagnostics, docs)
 }
 
 func (r *run) check() {
@@ -172,7 +175,7 @@ func (r *run) check() {
 		Previous:       r.prev.Mesh,
 	})
 	r.out.Mesh = m
-	r.add(diags)
+	r.add(r.malformed.elsewhere(diags))
 	if !r.opt.LintOnly && !r.out.Diagnostics.HasErrors() {
 		r.describe()
 	}
@@ -189,5 +192,5 @@ func (r *run) analyze() {
 			analyze.Waive(r.out.Mesh, d, r.opt.AsOf)
 		}
 	}
-	r.add(found)
+	r.add(r.malformed.inSound(found))
 }

@@ -56,6 +56,9 @@ func (at *location) weights(doc *mesh.Rule, to []mesh.Destination) ([]uint32, bo
 	if len(to) == 1 && !(native && to[0].HasWeight) {
 		return []uint32{1}, true
 	}
+	if slices.ContainsFunc(to, func(d mesh.Destination) bool { return d.FaultyWeight }) {
+		return nil, false
+	}
 	out := make([]uint32, len(to))
 	var sum uint64
 	for i := range to {
@@ -93,9 +96,11 @@ func (at *location) checkSum(doc *mesh.Rule, sum uint64, native bool) bool {
 func (at *location) weightError(doc *mesh.Rule, span source.Span, message string) {
 	d := diag.Diagnostic{Code: Weights, Severity: diag.Error, Span: span, Message: message}
 	for i := range doc.To {
-		d.Related = append(d.Related, diag.Related{
-			Span: doc.To[i].Span, Message: "weight " + strconv.FormatUint(uint64(doc.To[i].Weight), 10),
-		})
+		said := "no weight"
+		if doc.To[i].HasWeight {
+			said = "weight " + strconv.FormatUint(uint64(doc.To[i].Weight), 10)
+		}
+		d.Related = append(d.Related, diag.Related{Span: doc.To[i].Span, Message: said})
 	}
 	at.report(d)
 }

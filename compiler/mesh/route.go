@@ -142,6 +142,7 @@ type Destination struct {
 	PortAt          source.Span
 	Weight          uint32
 	HasWeight       bool
+	FaultyWeight    bool // written and no weight, which is reported
 	RequestHeaders  *HeaderOps
 	ResponseHeaders *HeaderOps
 	Span            source.Span

@@ -159,6 +159,7 @@ func (t *translator) destination(n *load.Node) mesh.Destination {
 		PortAt:          t.at(n, "port"),
 		Weight:          zero(weight),
 		HasWeight:       weight != nil,
+		FaultyWeight:    weight == nil && n.Get("weight") != nil,
 		RequestHeaders:  t.headerOps(n.Get("requestHeaders")),
 		ResponseHeaders: t.headerOps(n.Get("responseHeaders")),
 		Span:            t.at(n, ""),

@@ -160,12 +160,21 @@ func (c *checker) union(n *load.Node, u *union, name place) {
 	}
 	choice := strings.Join(u.fields, ", ")
 	switch {
+	case len(has) < u.low && misspelt(n, u.fields):
 	case len(has) < u.low:
 		c.errorf(n.Span, "%s has none of %s: write %s", name, choice, u.how)
 	case len(has) > u.high:
 		d := c.errorf(has[1].KeySpan, "%s has %s and %s: write %s of %s", name, has[0].Key, has[1].Key, u.how, choice)
 		d.Related = []diag.Related{{Span: has[0].KeySpan, Message: "the other"}}
 	}
+}
+
+// misspelt reports whether n has an unknown field that may be meant for one of
+// names, which is reported by itself.
+func misspelt(n *load.Node, names []string) bool {
+	return slices.ContainsFunc(n.Fields, func(f load.Field) bool {
+		return !slices.Contains(names, f.Key) && slices.Contains(names, load.Nearest(f.Key, names))
+	})
 }
 
 func (c *checker) list(n *load.Node, r *rule, name place) {
@@ -207,7 +216,7 @@ func (c *checker) count(n *load.Node, s span, got int, name place, what string) 
 
 func (c *checker) text(n *load.Node, r *rule, name place) {
 	if n.Kind != load.String {
-		c.mismatch(n, name, "a string")
+		c.noText(n, r, name)
 		return
 	}
 	switch length := utf8.RuneCountInString(n.Text); {
@@ -216,7 +225,27 @@ func (c *checker) text(n *load.Node, r *rule, name place) {
 	case outside(r.length, float64(length)):
 		c.errorf(n.Span, "%s has %d characters, want %s", name, length, r.length)
 	case r.pattern != nil && !r.pattern.MatchString(n.Text):
-		c.errorf(n.Span, "%s is %q, want %s", name, n.Text, r.want)
+		d := c.errorf(n.Span, "%s is %q, want %s", name, n.Text, r.want)
+		for _, other := range []string{strings.ToUpper(n.Text), strings.ToLower(n.Text)} {
+			if r.pattern.MatchString(other) && n.Span.End.IsValid() {
+				d.Fix = &diag.Fix{Message: "write " + other, Edits: []source.Edit{{Span: n.Span, New: other}}}
+				break
+			}
+		}
+	}
+}
+
+// noText reports a value that is no string. Quotes mend it only where the text
+// would be right: 3 is no length of time, and "3" is none either.
+func (c *checker) noText(n *load.Node, r *rule, name place) {
+	scalar := n.Kind == load.Bool || n.Kind == load.Int || n.Kind == load.Float
+	switch {
+	case scalar && len(r.words) > 0:
+		c.errorf(n.Span, "%s is the %s %s, want %s", name, n.Kind, n.Text, oneOf(r.words))
+	case scalar && r.pattern != nil && !r.pattern.MatchString(n.Text):
+		c.errorf(n.Span, "%s is the %s %s, want %s", name, n.Kind, n.Text, r.want)
+	default:
+		c.mismatch(n, name, "a string")
 	}
 }
 
@@ -289,10 +318,18 @@ func (c *checker) mismatch(n *load.Node, name place, want string) {
 	switch n.Kind {
 	case load.Null:
 		c.errorf(n.Span, "%s is null: give it a value or leave it out", name)
-	case load.List, load.Map:
-		c.errorf(n.Span, "%s is a %s, want %s", name, map[load.Kind]string{load.List: "list", load.Map: "whole object"}[n.Kind], want)
+	case load.List:
+		c.errorf(n.Span, "%s is a list, want %s", name, want)
+	case load.Map:
+		d := c.errorf(n.Span, "%s is an object, want %s", name, want)
+		if want == "a list" {
+			d.Fix = &diag.Fix{Message: "make it the item of a list: begin it with \"- \", or put [ ] around { }"}
+		}
 	case load.String:
-		c.errorf(n.Span, "%s is the string %q, want %s", name, n.Text, want)
+		d := c.errorf(n.Span, "%s is the string %q, want %s", name, n.Text, want)
+		if _, err := strconv.ParseInt(n.Text, 10, 64); err == nil && want == "an integer" && n.Span.End.IsValid() {
+			d.Fix = &diag.Fix{Message: "remove the quotes", Edits: []source.Edit{{Span: n.Span, New: n.Text}}}
+		}
 	default:
 		d := c.errorf(n.Span, "%s is the %s %s, want %s", name, n.Kind, n.Text, want)
 		if want == "a string" && n.Span.End.IsValid() {

@@ -146,6 +146,9 @@ func firstSentence(name, doc string) string {
 	if rest, ok := strings.CutPrefix(s, name+" is "); ok {
 		return rest
 	}
+	if rest, ok := strings.CutPrefix(s, name+" names "); ok {
+		return "the name of " + rest
+	}
 	return s
 }
 
