@@ -65,6 +65,9 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
 		return fmt.Errorf("making the state directory: %w", err)
 	}
+	if err := checkOwner(cfg.StateDir); err != nil {
+		return fmt.Errorf("state directory %s: %w", cfg.StateDir, err)
+	}
 	unlock, err := lockFile(filepath.Join(cfg.StateDir, "lock"))
 	if err != nil {
 		return fmt.Errorf("state directory %s: %w", cfg.StateDir, err)

@@ -27,3 +27,19 @@ func lockFile(name string) (unlock func(), err error) {
 	}
 	return func() { f.Close() }, nil
 }
+
+// checkOwner refuses a directory that another user may write to: whoever adds a
+// join token there can be any workload.
+func checkOwner(dir string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		return err
+	}
+	if st.Mode&0o002 != 0 {
+		return fmt.Errorf("mode %#o lets everyone write join tokens there: chmod 700", st.Mode&0o777)
+	}
+	if user := os.Geteuid(); int(st.Uid) != user && st.Uid != 0 {
+		return fmt.Errorf("it belongs to user %d, who can write join tokens there; this is user %d", st.Uid, user)
+	}
+	return nil
+}

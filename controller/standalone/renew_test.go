@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"os"
 	"strings"
 	"testing"
 
@@ -42,5 +43,16 @@ func TestIdentityThatIsGone(t *testing.T) {
 	r.awaitSequence(t, 3)
 	if err := renew(); status.Code(err) != codes.PermissionDenied {
 		t.Errorf("two releases later: %v", err)
+	}
+}
+
+// TestStateDirectoryOfOthers: a local user who can write there could add a token.
+func TestStateDirectoryOfOthers(t *testing.T) {
+	s := newSite(t)
+	if err := os.Chmod(s.state, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := Run(t.Context(), s.config); err == nil || !strings.Contains(err.Error(), "lets everyone write") {
+		t.Errorf("got %v", err)
 	}
 }
