@@ -131,11 +131,12 @@ func pathIs(m mesh.StringMatch) *matcherv3.PathMatcher {
 }
 
 // hostIs matches the authority without regard to case, with or without a port
-// unless one is written (CVE-2021-39155, ISTIO-SECURITY-2021-008).
+// unless one is written (CVE-2021-39155, ISTIO-SECURITY-2021-008). A port may be
+// empty: "host:" is the host (RFC 3986, 3.2.3).
 func hostIs(m mesh.StringMatch) *routev3.HeaderMatcher {
 	m.IgnoreCase = true
 	if !exactAuthority(m) {
-		m = mesh.StringMatch{Kind: mesh.Regex, Value: "(?:" + envoymatch.Pattern(m) + ")(?::[0-9]+)?"}
+		m = mesh.StringMatch{Kind: mesh.Regex, Value: "(?:" + envoymatch.Pattern(m) + ")(?::[0-9]*)?"}
 	}
 	return headerIs(mesh.HeaderMatch{Name: ":authority", StringMatch: m})
 }

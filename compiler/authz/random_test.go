@@ -25,7 +25,7 @@ var (
 	forwards = []string{"", "10.1.2.3", "10.1.2.3, 192.168.1.1", "fd00::1", "10.1.2.3, unknown"}
 	methods  = []string{"GET", "POST", "PUT"}
 	paths    = []string{"/", "/a", "/a/", "/ab", "/a/b", "/A", "/a/b/c", "/b", "/a?q=/b", "/b?", "/%E4"}
-	hosts    = []string{"shop.example", "Shop.Example:8080", "a.shop.example", "shop.example.evil", "[fd00::1]:80"}
+	hosts    = []string{"shop.example", "Shop.Example:8080", "shop.example:", "a.shop.example", "shop.example.evil", "[fd00::1]:80"}
 	values   = []string{"", "a", "A", "ab", "b"}
 )
 

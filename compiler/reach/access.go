@@ -235,7 +235,7 @@ func (j *judge) host(s *mesh.StringMatch, authority string) bool {
 	if strings.Contains(h.Value, ":") || h.Kind == mesh.Prefix || h.Kind == mesh.Present {
 		return j.patterns.value(&h, authority)
 	}
-	return j.patterns.matches("(?:"+envoymatch.Pattern(h)+")(?::[0-9]+)?", authority)
+	return j.patterns.matches("(?:"+envoymatch.Pattern(h)+")(?::[0-9]*)?", authority)
 }
 
 var headerKey = regexp.MustCompile(`^request\.headers\[(.+)\]$`)

@@ -234,7 +234,7 @@ func hostPatterns(hosts []mesh.StringMatch) []mesh.StringMatch {
 	for i, h := range hosts {
 		h.IgnoreCase = true
 		if !strings.Contains(h.Value, ":") && h.Kind != mesh.Prefix && h.Kind != mesh.Present {
-			h = mesh.StringMatch{Kind: mesh.Regex, Value: "(?:" + envoymatch.Pattern(h) + ")(?::[0-9]+)?"}
+			h = mesh.StringMatch{Kind: mesh.Regex, Value: "(?:" + envoymatch.Pattern(h) + ")(?::[0-9]*)?"}
 		}
 		out[i] = h
 	}

@@ -79,8 +79,9 @@ func splitHostPort(to string) (string, uint32, bool) {
 		if to == "" || strings.Contains(to, ":") {
 			return "", 0, false
 		}
-		return to, 80, true
+		return strings.TrimSuffix(to, "."), 80, true
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
+	host = strings.TrimSuffix(host, ".") // as the proxies do, see withoutDot
 	return host, uint32(n), err == nil && host != "" && n > 0
 }

@@ -8,8 +8,9 @@ import (
 )
 
 // normalize does what Envoy's connection manager does to a request before it
-// looks for a route, which concerns the path (ConnectionManagerUtility::maybeNormalizePath). It returns
-// the reason of a 400 answer, "" where the request goes on.
+// looks for a route, which concerns the path (ConnectionManagerUtility::maybeNormalizePath)
+// and a dot at the end of the host (strip_trailing_host_dot). It returns the
+// reason of a 400 answer, "" where the request goes on.
 func (m *message) normalize(s *check.Settings) string {
 	switch {
 	case s.Defaults != mesh.Istio && hasUnderscore(m.headers):
@@ -19,6 +20,7 @@ func (m *message) normalize(s *check.Settings) string {
 	case s.RejectEscapedSlashes && hasEscapedSlash(m.path):
 		return "the path has an escaped slash"
 	}
+	m.authority = withoutDot(m.authority)
 	path, ok := canonicalPath(m.path)
 	if !ok {
 		return "the path cannot be normalized"
@@ -28,6 +30,15 @@ func (m *message) normalize(s *check.Settings) string {
 	}
 	m.path = path
 	return ""
+}
+
+// Envoy: HttpUtility::stripTrailingHostDot, where a port may follow the dot.
+func withoutDot(authority string) string {
+	i := strings.LastIndexByte(authority, '.')
+	if i >= 0 && (i == len(authority)-1 || authority[i+1] == ':') {
+		return authority[:i] + authority[i+1:]
+	}
+	return authority
 }
 
 // hasUnderscore: x_name may be x-name to an application, see

@@ -48,9 +48,11 @@ func (p *packer) connectionManager(s *check.Settings, statPrefix string) *hcmv3.
 		RequestHeadersTimeout:      durationpb.New(requestHeadersWithin),
 		ServerHeaderTransformation: hcmv3.HttpConnectionManager_PASS_THROUGH,
 		UseRemoteAddress:           wrapperspb.Bool(false), // a sidecar is no edge
-		PreserveExternalRequestId:  true,
-		UpgradeConfigs:             []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: websocketUpgrade}},
-		AccessLog:                  p.accessLog(connectionLog, requestLog),
+		// "admin.example." is a host that rules about "admin.example" must see.
+		StripTrailingHostDot:      true,
+		PreserveExternalRequestId: true,
+		UpgradeConfigs:            []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: websocketUpgrade}},
+		AccessLog:                 p.accessLog(connectionLog, requestLog),
 	}
 }
 

@@ -42,16 +42,23 @@ func onlyOrder(*check.Workload, *check.Inbound) xds.PortAccess {
 // runCallee starts the proxy of catalog-v1 with an echo as its application.
 func runCallee(t *testing.T, m *check.Mesh, ca *authority, identity string) (address string, app *envoytest.Echo) {
 	t.Helper()
-	envoytest.Require(t)
-	address, app = freeAddress(t), envoytest.RunEcho(t, "catalog", "v1")
-	cert, key := ca.issue(t, identity)
-	slice := build(t, m, "shop/catalog-v1", onlyOrder)
-	envoytest.Run(t, envoytest.Options{Bootstrap: static(t, slice, xds.StaticOptions{
-		Certificate: cert, Key: key, Roots: ca.roots(),
-		Bind:      map[string]string{"inbound|8080": address, "outbound": freeAddress(t)},
-		Endpoints: map[string][]string{"inbound|8080": {app.Address()}},
-	})})
+	app = envoytest.RunEcho(t, "catalog", "v1")
+	address, _ = runCalleeOf(t, build(t, m, "shop/catalog-v1", onlyOrder), ca, identity, app.Address())
 	return address, app
+}
+
+func runCalleeOf(t *testing.T, slice xds.Slice, ca *authority, identity, app string) (string, *envoytest.Envoy) {
+	t.Helper()
+	envoytest.Require(t)
+	address := freeAddress(t)
+	cert, key := ca.issue(t, identity)
+	return address, envoytest.Run(t, envoytest.Options{
+		Args: []string{"--file-flush-interval-msec", "5"}, // the access log, at once
+		Bootstrap: static(t, slice, xds.StaticOptions{
+			Certificate: cert, Key: key, Roots: ca.roots(),
+			Bind:      map[string]string{"inbound|8080": address, "outbound": freeAddress(t)},
+			Endpoints: map[string][]string{"inbound|8080": {app}},
+		})})
 }
 
 func runOrder(t *testing.T, m *check.Mesh, ca *authority, catalog string) *caller {

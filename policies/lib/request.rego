@@ -35,8 +35,9 @@ host := input.attributes.request.http.host
 # the path before it asks.
 path := split(split(input.attributes.request.http.path, "?")[0], "#")[0]
 
-# The authority without its port, where it has one.
-host_name := regex.find_all_string_submatch_n(`\A(.*):[0-9]+\z`, host, 1)[0][1]
+# The authority without its port, where it has one: "host:" has an empty one
+# (RFC 3986, 3.2.3).
+host_name := regex.find_all_string_submatch_n(`\A(.*):[0-9]*\z`, host, 1)[0][1]
 
 # Nothing is allowed on an input that lacks what rules ask about: a negated
 # condition holds for what is not there.

@@ -33,10 +33,10 @@ at(host) := {"attributes": {"request": {"http": {"host": host}}}}
 
 test_host_with_or_without_port if {
 	matchers := [{"exact": "shop", "ignore_case": true, "any_port": true}]
-	every host in ["shop", "Shop", "shop:80"] {
+	every host in ["shop", "Shop", "shop:80", "shop:"] {
 		match.host(matchers) with input as at(host)
 	}
-	every host in ["shops", "shop:", "shop:x", "a.shop", "shop:80:80"] {
+	every host in ["shops", "shop:x", "a.shop", "shop:80:80"] {
 		not match.host(matchers) with input as at(host)
 	}
 	match.host([{"exact": "shop:80"}]) with input as at("shop:80")

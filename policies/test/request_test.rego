@@ -18,7 +18,7 @@ test_host_name if {
 	request.host_name == "shop" with input as at("/", "shop:8080")
 	request.host_name == "[fd00::1]" with input as at("/", "[fd00::1]:80")
 	not request.host_name with input as at("/", "shop")
-	not request.host_name with input as at("/", "shop:")
+	request.host_name == "shop" with input as at("/", "shop:")
 	not request.host_name with input as at("/", "shop:80 ")
 }
 

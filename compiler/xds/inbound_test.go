@@ -1,0 +1,40 @@
+package xds_test
+
+import (
+	"testing"
+
+	rbacconfigv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
+	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
+
+	"github.com/mesh-compile/mesh-compile/compiler/check"
+	"github.com/mesh-compile/mesh-compile/compiler/envoymatch"
+	"github.com/mesh-compile/mesh-compile/compiler/mesh"
+	"github.com/mesh-compile/mesh-compile/compiler/xds"
+	"github.com/mesh-compile/mesh-compile/test/envoytest"
+)
+
+// noAdmin denies a host.
+func noAdmin(*check.Workload, *check.Inbound) xds.PortAccess {
+	admin := envoymatch.Header(mesh.HeaderMatch{Name: ":authority", StringMatch: mesh.StringMatch{
+		Kind: mesh.Regex, Value: `(?i:admin\.example)(?::[0-9]*)?`}})
+	return xds.PortAccess{HTTP: []*rbacv3.RBAC{{Rules: &rbacconfigv3.RBAC{Action: rbacconfigv3.RBAC_DENY,
+		Policies: map[string]*rbacconfigv3.Policy{"admin": {
+			Permissions: []*rbacconfigv3.Permission{{Rule: &rbacconfigv3.Permission_Header{Header: admin}}},
+			Principals:  []*rbacconfigv3.Principal{{Identifier: &rbacconfigv3.Principal_Any{Any: true}}},
+		}}}}}}
+}
+
+func TestHostHasOneSpelling(t *testing.T) {
+	t.Parallel()
+	ca, app := newAuthority(t), envoytest.RunEcho(t, "catalog", "v1")
+	address, _ := runCalleeOf(t, build(t, shopMesh(t), "shop/catalog-v1", noAdmin), ca, catalogID, app.Address())
+	for host, want := range map[string]int{
+		"admin.example": 403, "Admin.Example:80": 403, "admin.example.": 403, "admin.example.:80": 403, "admin.example:": 403,
+		"admin.example.org": 200, "xadmin.example": 200,
+	} {
+		response, err := envoytest.Send(t.Context(), address, envoytest.Request{Host: host, TLS: ca.client(t, orderID)})
+		if err != nil || response.Status != want {
+			t.Errorf("host %q: status %d, error %v, want %d", host, response.Status, err, want)
+		}
+	}
+}
