@@ -8,7 +8,9 @@ import (
 )
 
 // connectionLog is what is known of every connection; requestLog of requests.
-// Paths are logged without the query, which may carry secrets.
+// The address is the connection's, for x-forwarded-for is the caller's to write.
+// Paths are logged without the query, which may carry secrets. What a caller
+// chooses has a length, since a line of it is written for each request.
 var connectionLog = map[string]string{
 	"time":             "%START_TIME%",
 	"flags":            "%RESPONSE_FLAGS%",
@@ -16,7 +18,7 @@ var connectionLog = map[string]string{
 	"cluster":          "%UPSTREAM_CLUSTER_RAW%",
 	"upstream":         "%UPSTREAM_HOST%",
 	"upstream_failure": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
-	"downstream":       "%DOWNSTREAM_REMOTE_ADDRESS%",
+	"downstream":       "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%",
 	"local":            "%DOWNSTREAM_LOCAL_ADDRESS%",
 	"peer":             "%DOWNSTREAM_PEER_URI_SAN%",
 	"duration_ms":      "%DURATION%",
@@ -26,15 +28,22 @@ var connectionLog = map[string]string{
 
 var requestLog = map[string]string{
 	"method":      "%REQ(:METHOD)%",
-	"path":        "%PATH(NQ:ORIG_OR_PATH)%",
-	"host":        "%REQ(:AUTHORITY)%",
+	"host":        "%REQ(:AUTHORITY):256%",
 	"protocol":    "%PROTOCOL%",
 	"status":      "%RESPONSE_CODE%",
 	"route":       "%ROUTE_NAME%",
-	"request_id":  "%REQ(X-REQUEST-ID)%",
+	"request_id":  "%REQ(X-REQUEST-ID):128%",
 	"upstream_ms": "%RESPONSE_DURATION%",
 	"attempts":    "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
 }
+
+// A callee logs the path that its rules saw: x-envoy-original-path is the caller's
+// to write (compare CVE-2023-27487). The caller's own proxy logs what was asked
+// for, from before a rewrite.
+var (
+	pathAsJudged = map[string]string{"path": "%PATH(NQ:PATH):2048%"}
+	pathAsAsked  = map[string]string{"path": "%PATH(NQ:ORIG_OR_PATH):2048%"}
+)
 
 // accessLog writes one JSON object a line to Envoy's standard output, which the
 // agent owns.

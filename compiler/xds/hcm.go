@@ -29,8 +29,11 @@ const (
 	http2Connection      = 1 << 20
 )
 
-// connectionManager is what inbound and outbound share.
-func (p *packer) connectionManager(s *check.Settings, statPrefix string) *hcmv3.HttpConnectionManager {
+// connectionManager is what inbound and outbound share. It has no
+// internal_address_config: absent, no request is internal and x-envoy-retry-on
+// and its like are dropped; present and empty, a private address in
+// x-forwarded-for makes it so, and anybody may write that (Envoy 1.40).
+func (p *packer) connectionManager(s *check.Settings, statPrefix string, path map[string]string) *hcmv3.HttpConnectionManager {
 	return &hcmv3.HttpConnectionManager{
 		StatPrefix: statPrefix,
 		CodecType:  hcmv3.HttpConnectionManager_AUTO,
@@ -52,7 +55,7 @@ func (p *packer) connectionManager(s *check.Settings, statPrefix string) *hcmv3.
 		StripTrailingHostDot:      true,
 		PreserveExternalRequestId: true,
 		UpgradeConfigs:            []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: websocketUpgrade}},
-		AccessLog:                 p.accessLog(connectionLog, requestLog),
+		AccessLog:                 p.accessLog(connectionLog, requestLog, path),
 	}
 }
 

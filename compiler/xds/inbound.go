@@ -112,7 +112,7 @@ func (p *packer) networkExtAuthz() *listenerv3.Filter {
 // inboundHCM forwards everything to the application. The application learns
 // who calls from x-forwarded-client-cert, which nobody else can set.
 func (p *packer) inboundHCM(s *check.Settings, in *check.Inbound, access PortAccess, secure bool) *hcmv3.HttpConnectionManager {
-	out := p.connectionManager(s, inboundListenerName(in.Port))
+	out := p.connectionManager(s, inboundListenerName(in.Port), pathAsJudged)
 	out.HttpFilters = p.inboundFilters(access)
 	out.ForwardClientCertDetails = hcmv3.HttpConnectionManager_SANITIZE
 	if secure {

@@ -1,7 +1,11 @@
 package xds_test
 
 import (
+	"errors"
+	"net/http"
+	"strings"
 	"testing"
+	"time"
 
 	rbacconfigv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
 	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
@@ -36,5 +40,36 @@ func TestHostHasOneSpelling(t *testing.T) {
 		if err != nil || response.Status != want {
 			t.Errorf("host %q: status %d, error %v, want %d", host, response.Status, err, want)
 		}
+	}
+}
+
+// What a caller writes into headers changes neither what the callee's log says
+// of it nor how the callee's proxy treats the request.
+func TestCallerForgesNothing(t *testing.T) {
+	t.Parallel()
+	ca, app := newAuthority(t), envoytest.RunEcho(t, "catalog", "v1")
+	address, envoy := runCalleeOf(t, build(t, shopMesh(t), "shop/catalog-v1", open), ca, catalogID, app.Address())
+	app.Answer("/real", envoytest.Answer{Status: 500, Delay: 200 * time.Millisecond})
+	response, err := envoytest.Send(t.Context(), address, envoytest.Request{Path: "/real?secret", TLS: ca.client(t, orderID), Headers: http.Header{
+		"X-Forwarded-For":       {"10.9.8.7"}, // a private address
+		"X-Envoy-Original-Path": {"/forged"},
+		"X-Envoy-Internal":      {"true"}, "X-Envoy-Retry-On": {"5xx"}, "X-Envoy-Max-Retries": {"9"}, "X-Envoy-Upstream-Rq-Timeout-Ms": {"50"},
+	}})
+	if err != nil || response.Status != 500 {
+		t.Errorf("status %d, error %v, want the application's 500", response.Status, err)
+	}
+	if got := app.Received(); len(got) != 1 || got[0].Headers.Get("X-Envoy-Internal") != "" {
+		t.Errorf("the application received %v, want one request from outside", got)
+	}
+	if err := envoytest.Until(t.Context(), func() error {
+		if !strings.Contains(envoy.Log(), `"path":"/real"`) {
+			return errors.New("the access log does not have the path")
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	if log := envoy.Log(); strings.Contains(log, "forged") || strings.Contains(log, "10.9.8.7") || strings.Contains(log, "secret") {
+		t.Errorf("the log has what the caller wrote: %s", log)
 	}
 }

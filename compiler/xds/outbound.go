@@ -28,7 +28,7 @@ const (
 
 // outboundHCM routes requests by authority, by the named route configuration.
 func (p *packer) outboundHCM(s *check.Settings, routes string, backends []*check.Backend) *hcmv3.HttpConnectionManager {
-	out := p.connectionManager(s, OutboundListener)
+	out := p.connectionManager(s, OutboundListener, pathAsAsked)
 	out.LocalReplyConfig = p.fallbacks(backends)
 	out.HttpFilters = p.outboundFilters()
 	out.RouteSpecifier = &hcmv3.HttpConnectionManager_Rds{
