@@ -273,7 +273,7 @@ func TestAccessIsBruteForce(t *testing.T) {
 			}
 		}
 		if c.Relation == Unrelated {
-			t.Fatalf("unproven without expressions")
+			t.Fatalf("unproven without expressions:\n%+v\n%+v", a, b)
 		}
 		if onlyA && c.OnlyA == nil || onlyB && c.OnlyB == nil {
 			t.Fatalf("relation %s, enumeration says only a: %v, only b: %v", c.Relation, onlyA, onlyB)

@@ -69,8 +69,8 @@ var (
 func newDimension(key dimKey, preds []predicate, n *normalization) *dimension {
 	d := &dimension{key: key, settings: n, prefer: preferred[key.kind]}
 	cuts := []string{""}
-	if key.kind == dimPath {
-		cuts = append(cuts, "/", "0")
+	if r, bounded := key.kind.bounds(); bounded {
+		cuts = append(cuts, r.lo, r.hi)
 	}
 	for _, p := range preds {
 		for _, r := range p.ranges() {
@@ -192,8 +192,21 @@ var tails = []string{"x", "/x", "a", "1", "-x", "-", "z", "A", "0", "~", "!", ".
 
 func (r stringRange) contains(s string) bool { return s >= r.lo && (r.hi == "" || s < r.hi) }
 
+// bounds are what all values of a kind lie between. An identity is a SPIFFE id:
+// sidecars accept no other certificate.
+func (k dimKind) bounds() (r stringRange, bounded bool) {
+	switch k {
+	case dimPath:
+		return stringRange{"/", "0"}, true
+	case dimIdentity:
+		return stringRange{"spiffe://", "spiffe:/0"}, true
+	}
+	return stringRange{}, false
+}
+
 func (d *dimension) outside(r stringRange) bool {
-	return d.key.kind == dimPath && (r.lo >= "0" || r.hi != "" && r.hi <= "/")
+	all, bounded := d.key.kind.bounds()
+	return bounded && (r.lo >= all.hi || r.hi != "" && r.hi <= all.lo)
 }
 
 // least is the first string from lo on that is made of allowed characters.
@@ -240,6 +253,9 @@ func (d *dimension) valid(v string) bool {
 		return d.settings.isNormal(v)
 	case dimMethod:
 		return v != ""
+	case dimIdentity:
+		id, ok := strings.CutPrefix(v, "spiffe://")
+		return ok && id != ""
 	case dimHeader:
 		return v == strings.TrimSpace(v)
 	case dimPeer, dimClient:

@@ -1,7 +1,6 @@
 package reach
 
 import (
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -151,10 +150,4 @@ func (d *dimension) suggested(c cube, base string) []string {
 		}
 	}
 	return out
-}
-
-func (s *Sample) clone() *Sample {
-	c := *s
-	c.Headers = maps.Clone(s.Headers)
-	return &c
 }
