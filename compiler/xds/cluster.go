@@ -238,15 +238,20 @@ func (p *packer) protocolOptions(o *httpv3.HttpProtocolOptions) map[string]*anyp
 }
 
 // inboundCluster is the application behind a port. The agent answers its
-// endpoint, which is on this machine, so nothing is pinned.
-func (p *packer) inboundCluster(in *check.Inbound) *clusterv3.Cluster {
+// endpoint, which is on this machine, so nothing is pinned. It speaks what the
+// caller speaks; with http1, HTTP/1.1.
+func (p *packer) inboundCluster(in *check.Inbound, http1 bool) *clusterv3.Cluster {
 	out := &clusterv3.Cluster{Name: InboundClusterName(in.Port), ConnectTimeout: durationpb.New(defaultConnectTimeout)}
 	useEDS(out)
 	// The application's own limits apply; the callers' proxies have theirs.
 	unlimited := check.Thresholds{MaxConnections: math.MaxUint32, MaxPendingRequests: math.MaxUint32,
 		MaxRequests: math.MaxUint32, MaxRetries: math.MaxUint32}
 	out.CircuitBreakers = circuitBreakers(&check.Traffic{CircuitBreaker: unlimited})
-	out.TypedExtensionProtocolOptions = p.protocolOptions(upstreamHTTP(in.Protocol, "", nil))
+	mode := ""
+	if http1 {
+		mode = "never"
+	}
+	out.TypedExtensionProtocolOptions = p.protocolOptions(upstreamHTTP(in.Protocol, mode, nil))
 	return out
 }
 

@@ -19,6 +19,7 @@ import (
 type Generator struct {
 	settings *check.Settings
 	services map[*check.Service]serviceInfo
+	callers  map[portID]callers
 	nextID   uint64
 
 	uses      *memo.Table[usesKey, *usesInfo]
@@ -40,6 +41,7 @@ func NewGenerator(m *check.Mesh, previous *Generator) *Generator {
 	g := &Generator{
 		settings: m.Settings(),
 		services: make(map[*check.Service]serviceInfo, len(m.Services())),
+		callers:  describeCallers(m),
 		nextID:   previous.nextID,
 		uses:     memo.New[usesKey, *usesInfo](nil), // its keys are this mesh's
 		routes:   memo.New(previous.routes),
@@ -95,15 +97,14 @@ func (g *Generator) Backends(w *check.Workload) ([]*check.Backend, error) {
 // listenerSet is a workload's listeners and what they were made from.
 type listenerSet struct {
 	capture  mesh.Capture
-	ports    []*check.Inbound
-	access   []PortAccess
+	ports    []inboundPort
 	outbound *byte // the first byte of the outbound listener's
 	list     *List
 }
 
 func (s *listenerSet) madeFrom(other *listenerSet) bool {
 	return s.capture == other.capture && s.outbound == other.outbound &&
-		slices.Equal(s.ports, other.ports) && slices.EqualFunc(s.access, other.access, PortAccess.equal)
+		slices.EqualFunc(s.ports, other.ports, inboundPort.equal)
 }
 
 // takeListeners returns the listeners of workloads that m still has.
@@ -121,17 +122,14 @@ func (g *Generator) takeListeners(m *check.Mesh) map[string]listenerSet {
 
 // listenersOf are the scope's outbound listener and the workload's inbound ones.
 func (g *Generator) listenersOf(w *check.Workload, outbound Resource, access Access) (*List, error) {
-	set := listenerSet{capture: w.Capture, ports: w.Inbound, outbound: &outbound.Bytes[0]}
-	for _, in := range w.Inbound {
-		set.access = append(set.access, access(w, in))
-	}
+	set := listenerSet{capture: w.Capture, ports: g.inboundPorts(w, access), outbound: &outbound.Bytes[0]}
 	g.mu.Lock()
 	old, ok := g.listeners[w.Key()]
 	g.mu.Unlock()
 	if ok && set.madeFrom(&old) {
 		return old.list, nil
 	}
-	own, err := g.inboundListeners(w, set.access)
+	own, err := g.inboundListeners(w, set.ports)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +140,7 @@ func (g *Generator) listenersOf(w *check.Workload, outbound Resource, access Acc
 	return set.list, nil
 }
 
-func (g *Generator) inboundListeners(w *check.Workload, ports []PortAccess) ([]Resource, error) {
+func (g *Generator) inboundListeners(w *check.Workload, ports []inboundPort) ([]Resource, error) {
 	var p packer
 	var out []Resource
 	add := func(name string, m message) error {
@@ -150,15 +148,15 @@ func (g *Generator) inboundListeners(w *check.Workload, ports []PortAccess) ([]R
 		out = append(out, r)
 		return err
 	}
-	if w.Capture == mesh.CaptureRedirect && len(w.Inbound) > 0 {
-		l := p.capturedListener(g.settings, w, ports)
+	if w.Capture == mesh.CaptureRedirect && len(ports) > 0 {
+		l := p.capturedListener(g.settings, ports)
 		if err := add(l.Name, l); err != nil {
 			return nil, err
 		}
 		return out, p.err
 	}
-	for i, in := range w.Inbound {
-		l := p.inboundListener(g.settings, in, ports[i])
+	for _, in := range ports {
+		l := p.inboundListener(g.settings, in)
 		if err := add(l.Name, l); err != nil {
 			return nil, err
 		}
@@ -169,13 +167,13 @@ func (g *Generator) inboundListeners(w *check.Workload, ports []PortAccess) ([]R
 func (g *Generator) inboundClusters(w *check.Workload) (*List, error) {
 	var key strings.Builder
 	for _, in := range w.Inbound {
-		fmt.Fprintf(&key, "%d %s,", in.Port, in.Protocol)
+		fmt.Fprintf(&key, "%d %s %t,", in.Port, in.Protocol, g.speaksHTTP1(in))
 	}
 	return g.inbound.Get(key.String(), func() (*List, error) {
 		var p packer
 		var out []Resource
 		for _, in := range w.Inbound {
-			c := p.inboundCluster(in)
+			c := p.inboundCluster(in, g.speaksHTTP1(in))
 			r, err := newResource(ClusterType, c.Name, c)
 			if err != nil {
 				return nil, err

@@ -18,12 +18,12 @@ import (
 
 // inboundListener is capture none: the port itself, on every address unless the
 // agent's configuration says which.
-func (p *packer) inboundListener(s *check.Settings, in *check.Inbound, access PortAccess) *listenerv3.Listener {
+func (p *packer) inboundListener(s *check.Settings, in inboundPort) *listenerv3.Listener {
 	out := &listenerv3.Listener{
 		Name:             inboundListenerName(in.Port),
 		Address:          socketAddress("0.0.0.0", in.Port),
 		TrafficDirection: corev3.TrafficDirection_INBOUND,
-		FilterChains:     p.inboundChains(s, in, access),
+		FilterChains:     p.inboundChains(s, in),
 	}
 	if in.MTLS == mesh.MTLSPermissive {
 		out.ListenerFilters = []*listenerv3.ListenerFilter{p.tlsInspector()}
@@ -33,7 +33,7 @@ func (p *packer) inboundListener(s *check.Settings, in *check.Inbound, access Po
 
 // capturedListener is capture redirect: every port's chains, told apart by the
 // original port. What no chain knows is closed.
-func (p *packer) capturedListener(s *check.Settings, w *check.Workload, access []PortAccess) *listenerv3.Listener {
+func (p *packer) capturedListener(s *check.Settings, ports []inboundPort) *listenerv3.Listener {
 	out := &listenerv3.Listener{
 		Name:             "inbound",
 		Address:          socketAddress("0.0.0.0", InboundPort),
@@ -41,9 +41,9 @@ func (p *packer) capturedListener(s *check.Settings, w *check.Workload, access [
 		ListenerFilters:  []*listenerv3.ListenerFilter{p.listenerFilter(originalDstFilter, &originaldstv3.OriginalDst{})},
 	}
 	permissive := false
-	for i, in := range w.Inbound {
+	for _, in := range ports {
 		permissive = permissive || in.MTLS == mesh.MTLSPermissive
-		for _, chain := range p.inboundChains(s, in, access[i]) {
+		for _, chain := range p.inboundChains(s, in) {
 			if chain.FilterChainMatch == nil {
 				chain.FilterChainMatch = &listenerv3.FilterChainMatch{}
 			}
@@ -59,44 +59,44 @@ func (p *packer) capturedListener(s *check.Settings, w *check.Workload, access [
 
 // inboundChains: strict has only the chain with TLS, so that plaintext fails the
 // handshake; permissive tells the two apart by the first bytes.
-func (p *packer) inboundChains(s *check.Settings, in *check.Inbound, access PortAccess) []*listenerv3.FilterChain {
+func (p *packer) inboundChains(s *check.Settings, in inboundPort) []*listenerv3.FilterChain {
 	switch in.MTLS {
 	case mesh.MTLSStrict:
-		return []*listenerv3.FilterChain{p.inboundChain(s, in, access, true)}
+		return []*listenerv3.FilterChain{p.inboundChain(s, in, true)}
 	case mesh.MTLSPermissive:
-		secure := p.inboundChain(s, in, access, true)
+		secure := p.inboundChain(s, in, true)
 		secure.FilterChainMatch = &listenerv3.FilterChainMatch{TransportProtocol: "tls"}
 		if in.Protocol == mesh.TLS {
 			// The application's own TLS passes on the other chain.
 			secure.FilterChainMatch.ApplicationProtocols = []string{meshALPN}
 		}
-		return []*listenerv3.FilterChain{secure, p.inboundChain(s, in, access, false)}
+		return []*listenerv3.FilterChain{secure, p.inboundChain(s, in, false)}
 	case mesh.MTLSDisable:
-		return []*listenerv3.FilterChain{p.inboundChain(s, in, access, false)}
+		return []*listenerv3.FilterChain{p.inboundChain(s, in, false)}
 	}
 	p.fail(unknown("mTLS mode", in.MTLS))
 	return nil
 }
 
-func (p *packer) inboundChain(s *check.Settings, in *check.Inbound, access PortAccess, secure bool) *listenerv3.FilterChain {
+func (p *packer) inboundChain(s *check.Settings, in inboundPort, secure bool) *listenerv3.FilterChain {
 	name := inboundListenerName(in.Port)
 	out := &listenerv3.FilterChain{Name: name + "|plain"}
 	if secure {
 		out.Name = name + "|mtls"
 		out.TransportSocket = p.serverTLS(s, in.Protocol)
 	}
-	for _, r := range access.Network {
+	for _, r := range in.access.Network {
 		out.Filters = append(out.Filters, p.networkFilter("envoy.filters.network.rbac", r))
 	}
 	if in.Protocol.IsHTTP() {
-		hcm := p.inboundHCM(s, in, access, secure)
+		hcm := p.inboundHCM(s, in, secure)
 		out.Filters = append(out.Filters, p.networkFilter(hcmFilter, hcm))
 		return out
 	}
-	if len(access.HTTP) > 0 {
+	if len(in.access.HTTP) > 0 {
 		p.fail(fmt.Errorf("port %d is not HTTP, and has access rules about requests", in.Port))
 	}
-	if access.ExtAuthz {
+	if in.access.ExtAuthz {
 		out.Filters = append(out.Filters, p.networkExtAuthz())
 	}
 	out.Filters = append(out.Filters, p.tcpProxy(name, tcpCluster(InboundClusterName(in.Port))))
@@ -111,25 +111,32 @@ func (p *packer) networkExtAuthz() *listenerv3.Filter {
 
 // inboundHCM forwards everything to the application. The application learns
 // who calls from x-forwarded-client-cert, which nobody else can set.
-func (p *packer) inboundHCM(s *check.Settings, in *check.Inbound, access PortAccess, secure bool) *hcmv3.HttpConnectionManager {
+func (p *packer) inboundHCM(s *check.Settings, in inboundPort, secure bool) *hcmv3.HttpConnectionManager {
 	out := p.connectionManager(s, inboundListenerName(in.Port), pathAsJudged)
-	out.HttpFilters = p.inboundFilters(access)
+	out.HttpFilters = p.inboundFilters(in.access)
+	// A WebSocket comes by extended CONNECT (RFC 8441) where the caller's proxy
+	// speaks HTTP/2; rules see the GET that it stands for.
+	out.Http2ProtocolOptions.AllowConnect = true
 	out.ForwardClientCertDetails = hcmv3.HttpConnectionManager_SANITIZE
 	if secure {
 		out.ForwardClientCertDetails = hcmv3.HttpConnectionManager_SANITIZE_SET
 		out.SetCurrentClientCertDetails = &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{Uri: true}
 	}
-	out.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: inboundRoutes(in)}
+	out.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: inboundRoutes(s, in)}
 	return out
 }
 
 // inboundRoutes: timeouts and retries are the caller's, whose route knows what
-// may be repeated.
-func inboundRoutes(in *check.Inbound) *routev3.RouteConfiguration {
+// may be repeated. Where it lets a stream be idle for longer than the connection
+// manager does, so does this one.
+func inboundRoutes(s *check.Settings, in inboundPort) *routev3.RouteConfiguration {
 	name := InboundClusterName(in.Port)
 	action := &routev3.RouteAction{
 		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: name},
 		Timeout:          durationpb.New(0),
+	}
+	if in.idle != streamIdle(s) {
+		action.IdleTimeout = durationpb.New(in.idle)
 	}
 	if in.Protocol != mesh.GRPC {
 		action.RetryPolicy = inboundRetry()

@@ -1,8 +1,12 @@
 package xds_test
 
 import (
+	"bufio"
 	"errors"
+	"fmt"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -71,5 +75,82 @@ func TestCallerForgesNothing(t *testing.T) {
 	}
 	if log := envoy.Log(); strings.Contains(log, "forged") || strings.Contains(log, "10.9.8.7") || strings.Contains(log, "secret") {
 		t.Errorf("the log has what the caller wrote: %s", log)
+	}
+}
+
+const upgraded = `
+-- traffic.yaml --
+apiVersion: mesh-compile.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: catalog, namespace: shop}
+spec: {service: catalog, connections: {http2: true}}
+`
+
+// runHTTP1 is an application that speaks HTTP/1.1 alone, and takes WebSockets.
+func runHTTP1(t *testing.T) string {
+	t.Helper()
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "" && r.Method == "GET" {
+			w.Header().Set("Connection", "Upgrade")
+			w.Header().Set("Upgrade", "websocket")
+			w.WriteHeader(http.StatusSwitchingProtocols)
+			return
+		}
+		fmt.Fprint(w, r.Proto)
+	}))
+	t.Cleanup(app.Close)
+	return app.Listener.Addr().String()
+}
+
+// Between proxies a policy may want HTTP/2; the application's port says http.
+func TestUpgradeEndsAtTheProxy(t *testing.T) {
+	t.Parallel()
+	m, ca := shopMesh(t, upgraded), newAuthority(t)
+	catalog, envoy := runCalleeOf(t, build(t, m, "shop/catalog-v1", open), ca, catalogID, runHTTP1(t))
+	order := runOrder(t, m, ca, catalog)
+	response, err := envoytest.Send(t.Context(), order.address, envoytest.Request{Host: "catalog:8080"})
+	if err != nil || string(response.Body) != "HTTP/1.1" {
+		t.Errorf("status %d, body %q, error %v, want the application to see HTTP/1.1", response.Status, response.Body, err)
+	}
+	if stats, err := envoy.Stats("http.inbound|8080.downstream_cx_http2_total"); err != nil || stats["http.inbound|8080.downstream_cx_http2_total"] == 0 {
+		t.Errorf("the callee's proxy counts %v, error %v, want HTTP/2", stats, err)
+	}
+	if got := askWebSocket(t, order.address); !strings.HasPrefix(got, "HTTP/1.1 101 ") {
+		t.Errorf("WebSocket: got %q, want 101", got)
+	}
+}
+
+func askWebSocket(t *testing.T, address string) string {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	fmt.Fprint(conn, "GET /ws HTTP/1.1\r\nHost: catalog:8080\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+	line, _ := bufio.NewReader(conn).ReadString('\n')
+	return line
+}
+
+func TestCalleeWaitsAsLongAsRoutes(t *testing.T) {
+	t.Parallel()
+	for timeout, want := range map[string]string{
+		"streamIdleTimeout: 1h, ": `"idleTimeout": "3600s"`, "streamIdleTimeout: 10s, ": "", "": "",
+	} {
+		m := shopMesh(t, `
+-- other.yaml --
+apiVersion: mesh-compile.dev/v1alpha1
+kind: MeshRoute
+metadata: {name: order, namespace: shop}
+spec: {service: order, rules: [{name: elsewhere, `+timeout+`to: [{service: catalog, port: 8080}]}]}
+`)
+		text := string(static(t, build(t, m, "shop/catalog-v1", open), xds.StaticOptions{}))
+		_, inbound, _ := strings.Cut(text, `"name": "inbound|8080"`)
+		inbound, _, _ = strings.Cut(inbound, `"name": "outbound"`)
+		if strings.Contains(inbound, `"idleTimeout"`) != (want != "") || !strings.Contains(inbound, want) {
+			t.Errorf("%q: the callee's route does not have %q alone:\n%s", timeout, want, inbound)
+		}
 	}
 }
