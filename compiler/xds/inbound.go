@@ -26,7 +26,7 @@ func (p *packer) inboundListener(s *check.Settings, in inboundPort) *listenerv3.
 		FilterChains:     p.inboundChains(s, in),
 	}
 	if in.MTLS == mesh.MTLSPermissive {
-		out.ListenerFilters = []*listenerv3.ListenerFilter{p.tlsInspector()}
+		p.inspectTLS(out)
 	}
 	return out
 }
@@ -40,9 +40,11 @@ func (p *packer) capturedListener(s *check.Settings, ports []inboundPort) *liste
 		TrafficDirection: corev3.TrafficDirection_INBOUND,
 		ListenerFilters:  []*listenerv3.ListenerFilter{p.listenerFilter(originalDstFilter, &originaldstv3.OriginalDst{})},
 	}
-	permissive := false
+	var permissive []uint32
 	for _, in := range ports {
-		permissive = permissive || in.MTLS == mesh.MTLSPermissive
+		if in.MTLS == mesh.MTLSPermissive {
+			permissive = append(permissive, in.Port)
+		}
 		for _, chain := range p.inboundChains(s, in) {
 			if chain.FilterChainMatch == nil {
 				chain.FilterChainMatch = &listenerv3.FilterChainMatch{}
@@ -51,8 +53,8 @@ func (p *packer) capturedListener(s *check.Settings, ports []inboundPort) *liste
 			out.FilterChains = append(out.FilterChains, chain)
 		}
 	}
-	if permissive {
-		out.ListenerFilters = append(out.ListenerFilters, p.tlsInspector())
+	if len(permissive) > 0 {
+		p.inspectTLS(out, permissive...)
 	}
 	return out
 }

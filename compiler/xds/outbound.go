@@ -9,7 +9,6 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	originaldstv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
-	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tcpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -64,16 +63,16 @@ func (p *packer) redirectListener(s *check.Settings, ports []scopePort, backends
 		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
 		ListenerFilters:  []*listenerv3.ListenerFilter{p.listenerFilter(originalDstFilter, &originaldstv3.OriginalDst{})},
 	}
-	sniff := false
+	var sniffed []uint32
 	for _, group := range groupByNumber(ports) {
 		chains := p.redirectChains(s, group, backends)
 		out.FilterChains = append(out.FilterChains, chains...)
-		sniff = sniff || slices.ContainsFunc(chains, func(c *listenerv3.FilterChain) bool {
-			return len(c.FilterChainMatch.ServerNames) > 0
-		})
+		if slices.ContainsFunc(chains, func(c *listenerv3.FilterChain) bool { return len(c.FilterChainMatch.ServerNames) > 0 }) {
+			sniffed = append(sniffed, group[0].port.Number)
+		}
 	}
-	if sniff {
-		out.ListenerFilters = append(out.ListenerFilters, p.tlsInspector())
+	if len(sniffed) > 0 {
+		p.inspectTLS(out, sniffed...)
 	}
 	rest := blackHoleCluster
 	if allowAny {
@@ -88,10 +87,6 @@ func (p *packer) redirectListener(s *check.Settings, ports []scopePort, backends
 
 func (p *packer) listenerFilter(name string, m message) *listenerv3.ListenerFilter {
 	return &listenerv3.ListenerFilter{Name: name, ConfigType: &listenerv3.ListenerFilter_TypedConfig{TypedConfig: p.any(m)}}
-}
-
-func (p *packer) tlsInspector() *listenerv3.ListenerFilter {
-	return p.listenerFilter(tlsInspectorFilter, &tlsinspectorv3.TlsInspector{})
 }
 
 func groupByNumber(ports []scopePort) [][]scopePort {
