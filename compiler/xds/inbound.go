@@ -2,6 +2,7 @@ package xds
 
 import (
 	"fmt"
+	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -111,6 +112,12 @@ func (p *packer) networkExtAuthz() *listenerv3.Filter {
 	})
 }
 
+// connectionAge bounds how long a peer is known by a certificate that may have
+// expired since, or by roots that were taken away: Envoy verifies at the handshake
+// and never again (envoy issue 17999). A connection that ends so drains; its
+// streams go on to their end. TCP has no such words, and is cut by nothing.
+const connectionAge = 24 * time.Hour
+
 // inboundHCM forwards everything to the application. The application learns
 // who calls from x-forwarded-client-cert, which nobody else can set.
 func (p *packer) inboundHCM(s *check.Settings, in inboundPort, secure bool) *hcmv3.HttpConnectionManager {
@@ -119,6 +126,10 @@ func (p *packer) inboundHCM(s *check.Settings, in inboundPort, secure bool) *hcm
 	// A WebSocket comes by extended CONNECT (RFC 8441) where the caller's proxy
 	// speaks HTTP/2; rules see the GET that it stands for.
 	out.Http2ProtocolOptions.AllowConnect = true
+	if secure {
+		out.CommonHttpProtocolOptions.MaxConnectionDuration = durationpb.New(connectionAge)
+		out.Http1SafeMaxConnectionDuration = true
+	}
 	out.ForwardClientCertDetails = hcmv3.HttpConnectionManager_SANITIZE
 	if secure {
 		out.ForwardClientCertDetails = hcmv3.HttpConnectionManager_SANITIZE_SET
