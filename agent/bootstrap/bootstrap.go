@@ -26,6 +26,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
 // AgentCluster is the static cluster that leads to the agent's socket. Slices
@@ -158,6 +159,10 @@ func agentCluster(socket string) (*clusterv3.Cluster, error) {
 		Name:                 AgentCluster,
 		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
 		ConnectTimeout:       durationpb.New(time.Second),
+		// Envoy's own 1,024 would refuse requests that only wait to be asked about.
+		CircuitBreakers: &clusterv3.CircuitBreakers{Thresholds: []*clusterv3.CircuitBreakers_Thresholds{{
+			MaxPendingRequests: wrapperspb.UInt32(maxConnections), MaxRequests: wrapperspb.UInt32(maxConnections),
+		}}},
 		TypedExtensionProtocolOptions: map[string]*anypb.Any{
 			"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2,
 		},
