@@ -101,3 +101,24 @@ func TestEveryFieldIsRead(t *testing.T) {
 		}
 	}
 }
+
+// TestStatusPage holds docs/status.md to the table: who plans a migration reads
+// there what is refused.
+func TestStatusPage(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/status.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for message, u := range fields {
+		for field := range u.refuses {
+			if !strings.Contains(string(page), "`"+field+"`") {
+				t.Errorf("docs/status.md does not say that %s.%s is refused", message, field)
+			}
+		}
+	}
+	for kind := range natively {
+		if kind != "TrafficExtension" && !strings.Contains(string(page), kind) {
+			t.Errorf("docs/status.md does not say that %s is refused", kind)
+		}
+	}
+}
