@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -104,8 +105,24 @@ func (a *app) compileWith(ctx context.Context, f *compileFlags, want compileWant
 	}
 	progress := a.progress(f.quiet)
 	opt.Stage = progress.stage
-	result, _ := compiler.Compile(tree.FS, opt)
-	return &compiled{Result: result, tree: tree}, nil
+	result, err := interruptible(ctx, func() *compiler.Result {
+		result, _ := compiler.Compile(tree.FS, opt)
+		return result
+	})
+	return &compiled{Result: result, tree: tree}, err
+}
+
+// interruptible ends the wait for a compilation when the user does. CUE cannot be
+// told to stop: the process ends with the command.
+func interruptible(ctx context.Context, compile func() *compiler.Result) (*compiler.Result, error) {
+	done := make(chan *compiler.Result, 1)
+	go func() { done <- compile() }()
+	select {
+	case result := <-done:
+		return result, nil
+	case <-ctx.Done():
+		return nil, errors.New("interrupted while compiling")
+	}
 }
 
 // findings ends a command by its diagnostics.

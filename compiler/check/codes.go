@@ -20,5 +20,6 @@ const (
 	OwnAssumption      diag.Code = "ownassumption"
 	DialectDefaults    diag.Code = "dialectdefaults"
 	ReservedPort       diag.Code = "reservedport"
+	EgressAddress      diag.Code = "egressaddress"
 	Unsupported        diag.Code = "unsupported"
 )

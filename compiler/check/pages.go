@@ -30,6 +30,7 @@ var facts = []diag.Page{
 	{Code: Expired, Severity: diag.Error},
 	{Code: OwnAssumption, Severity: diag.Error},
 	{Code: ReservedPort, Severity: diag.Error, Catalog: []string{"TL-15"}},
+	{Code: EgressAddress, Severity: diag.Error, Catalog: []string{"EG-03", "EG-10"}},
 	{Code: DialectDefaults, Severity: diag.Info},
 }
 

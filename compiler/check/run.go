@@ -36,6 +36,7 @@ func Run(fragments []*mesh.Fragment, opt Options) (*Mesh, diag.List) {
 	c.routes()
 	c.access()
 	c.expiries()
+	c.egress()
 	c.plan()
 	c.build()
 	return c.finish()
