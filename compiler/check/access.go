@@ -24,6 +24,7 @@ func (c *checker) access() {
 		if known && len(nodes) == 0 {
 			c.selectsNothing(p.Origin, p.Target.Span, diag.Warning)
 		}
+		c.checkPeerPorts(p, nodes)
 	}
 	for _, p := range c.in.AccessPolicies {
 		c.checkAccessPolicy(p)

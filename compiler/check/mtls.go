@@ -2,6 +2,8 @@ package check
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
@@ -77,4 +79,40 @@ func (n *node) checkPeers() {
 			Related: []diag.Related{{Span: first[rank].Span, Message: "the first"}},
 		})
 	}
+}
+
+// checkPeerPorts reports modes of ports that no selected workload has: the port
+// that was meant keeps another mode. Istio's documents name ports of workloads,
+// which manifests need not declare.
+func (c *checker) checkPeerPorts(p *mesh.PeerPolicy, nodes []*node) {
+	severity := diag.Error
+	if p.Dialect != mesh.Native {
+		severity = diag.Warning
+	}
+	for _, port := range slices.Sorted(maps.Keys(p.Ports)) {
+		if len(nodes) == 0 || slices.ContainsFunc(nodes, func(n *node) bool { return n.hasPort(p, port) }) {
+			continue
+		}
+		report(&c.diags, p.Origin, diag.Diagnostic{
+			Code: PortMismatch, Severity: severity, Span: p.Span,
+			Message: fmt.Sprintf("port %d has an mTLS mode here, but none of the workloads that %s selects has the port", port, p.Object()),
+			Related: []diag.Related{{Span: nodes[0].doc.Span, Message: "a workload"}},
+		})
+	}
+}
+
+// hasPort counts ports as the policy does, see portMode.
+func (n *node) hasPort(p *mesh.PeerPolicy, port uint32) bool {
+	for _, s := range n.sites {
+		for i := range s.ports {
+			number := s.ports[i].Number
+			if p.Dialect != mesh.Native {
+				number, _ = n.target(&s.ports[i])
+			}
+			if number == port {
+				return true
+			}
+		}
+	}
+	return slices.ContainsFunc(n.doc.Ports, func(d mesh.WorkloadPort) bool { return d.Number == port })
 }

@@ -68,6 +68,7 @@ func (c *checker) add(s *site) bool {
 		c.duplicateHost(s, first, "service "+s.key)
 		return false
 	}
+	c.dotted(s)
 	c.names.byKey[s.key] = s
 	c.sites = append(c.sites, s)
 	kept := s.hosts[:0:0]
@@ -86,6 +87,24 @@ func (c *checker) add(s *site) bool {
 	}
 	s.hosts = kept
 	return true
+}
+
+// dotted reports a service whose own name looks like that of a service with its
+// namespace: Kubernetes' names of services are single labels (RFC 1035).
+func (c *checker) dotted(s *site) {
+	if !s.short || !strings.Contains(s.name, ".") {
+		return
+	}
+	s.short = false
+	d := diag.Diagnostic{
+		Code: DuplicateHost, Severity: diag.Error,
+		Message: fmt.Sprintf("the service's name %q has a dot: in namespace %s it could not be told from a service with its namespace", s.name, s.ns),
+		Fix:     &diag.Fix{Message: "write a name of letters, digits and -"},
+	}
+	if w, ok := s.doc.(*mesh.Workload); ok {
+		d.Span = w.Service.Span
+	}
+	report(&c.diags, s.origin, d)
 }
 
 // shortNamed finds a service whose bare name is a host of s in some namespace

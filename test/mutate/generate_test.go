@@ -290,7 +290,7 @@ func has(object *yaml.Node, name string) bool {
 // need not make sense together.
 func bases(t *testing.T) (all, donors []*repository) {
 	t.Helper()
-	for _, pattern := range []string{"../../testdata/repos/*", "../../testdata/feature/*"} {
+	for _, pattern := range []string{"../../testdata/repos/*", "../../testdata/feature/*", "testdata/*"} {
 		dirs, err := filepath.Glob(pattern)
 		if err != nil || len(dirs) == 0 {
 			t.Fatalf("no repository at %s: %v", pattern, err)
