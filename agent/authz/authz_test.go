@@ -39,9 +39,18 @@ func request(method, path, principal string) *authv3.CheckRequest {
 		Source:      &authv3.AttributeContext_Peer{Address: socket("10.0.0.1", 40000), Principal: principal},
 		Destination: &authv3.AttributeContext_Peer{Address: socket("10.0.0.2", 8080)},
 		Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
-			Method: method, Path: path, Host: "catalog:8080", Headers: map[string]string{"x-team": "shop"},
+			Method: method, Path: path, Host: "catalog:8080", HeaderMap: lines("x-team", "shop", "x-two", "1", "x-two", "2"),
 		}},
 	}}
+}
+
+// lines are pairs of name and value, as Envoy sends them with encode_raw_headers.
+func lines(pairs ...string) *corev3.HeaderMap {
+	out := &corev3.HeaderMap{}
+	for i := 0; i < len(pairs); i += 2 {
+		out.Headers = append(out.Headers, &corev3.HeaderValue{Key: pairs[i], RawValue: []byte(pairs[i+1])})
+	}
+	return out
 }
 
 // ask returns the HTTP status of a decision and its rule.
@@ -79,6 +88,8 @@ func TestDecisions(t *testing.T) {
 		"parsed path":         {`decision := {"allow": input.parsed_path == ["shop", "a/b"]}`, 200},
 		"parsed query":        {`decision := {"allow": input.parsed_query.q == ["1", "2"]}`, 200},
 		"headers":             {`decision := {"allow": input.attributes.request.http.headers["x-team"] == "shop"}`, 200},
+		"joined lines":        {`decision := {"allow": input.attributes.request.http.headers["x-two"] == "1,2"}`, 200},
+		"lines":               {`decision := {"allow": input.attributes.request.http.headerLines["x-two"] == ["1", "2"]}`, 200},
 		"headers by alias":    {"import input.attributes as a\ndecision := {\"allow\": a.request.http.headers[\"x-team\"] == \"shop\"}", 200},
 		"headers by variable": {"decision := {\"allow\": true} if { some k; input.attributes.request.http[k][\"x-team\"] == \"shop\" }", 200},
 		"whole input":         {"decision := {\"allow\": true} if { x := input; x.parsed_query.q[0] == \"1\" }", 200},

@@ -16,10 +16,14 @@
 // data.mesh_compile.authz.allow. The input is that of opa-envoy-plugin, as far
 // as the policy reads it, made from the path that Envoy has normalized:
 //
-//	attributes.request.http.{method,path,host,scheme,protocol,headers}
+//	attributes.request.http.{method,path,host,scheme,protocol,headers,headerLines}
 //	attributes.{source,destination}.address.socketAddress.{address,portValue}
 //	attributes.{source,destination}.principal
 //	parsed_path, parsed_query
+//
+// headers are strings, several lines of one name joined by a comma. headerLines,
+// which the plugin does not have, are lists: Envoy's RBAC compares each line, and
+// a bundle that is to decide the same reads these.
 //
 // parsed_path is split at "/" before each segment is unescaped; the plugin
 // unescapes first, so that its "/a%2Fb" has two segments and Envoy's one.

@@ -47,14 +47,53 @@ func (r reads) request(http *authv3.AttributeContext_HttpRequest) *ast.Term {
 		field("scheme", text(http.GetScheme())),
 		field("protocol", text(http.GetProtocol())),
 	)
-	if r.any("attributes", "request", "http", "headers") {
-		headers := ast.NewObject()
-		for name, value := range http.GetHeaders() {
-			headers.Insert(text(name), text(value))
-		}
-		out.Insert(text("headers"), ast.NewTerm(headers))
+	joined := r.any("attributes", "request", "http", "headers")
+	single := r.any("attributes", "request", "http", "headerLines")
+	if !joined && !single {
+		return ast.NewTerm(out)
+	}
+	lines := linesOf(http)
+	if joined {
+		out.Insert(text("headers"), headers(lines, func(all []string) *ast.Term { return text(strings.Join(all, ",")) }))
+	}
+	if single && http.GetHeaderMap() != nil { // else they are not known
+		out.Insert(text("headerLines"), headers(lines, texts))
 	}
 	return ast.NewTerm(out)
+}
+
+// linesOf are the lines of each header, which Envoy sends with
+// ExtAuthz.encode_raw_headers only; otherwise it has joined them. Values that are
+// not UTF-8 are written as Envoy writes them into strings.
+func linesOf(http *authv3.AttributeContext_HttpRequest) map[string][]string {
+	out := map[string][]string{}
+	for _, h := range http.GetHeaderMap().GetHeaders() {
+		value := h.GetValue()
+		if raw := h.GetRawValue(); len(raw) > 0 {
+			value = strings.ToValidUTF8(string(raw), "!")
+		}
+		out[h.GetKey()] = append(out[h.GetKey()], value)
+	}
+	for name, value := range http.GetHeaders() {
+		out[name] = append(out[name], value)
+	}
+	return out
+}
+
+func headers(lines map[string][]string, value func([]string) *ast.Term) *ast.Term {
+	out := ast.NewObject()
+	for name, all := range lines {
+		out.Insert(text(name), value(all))
+	}
+	return ast.NewTerm(out)
+}
+
+func texts(all []string) *ast.Term {
+	terms := make([]*ast.Term, len(all))
+	for i, s := range all {
+		terms[i] = text(s)
+	}
+	return ast.ArrayTerm(terms...)
 }
 
 // peer has the names of opa-envoy-plugin, which are those of protobuf's JSON.
@@ -89,11 +128,7 @@ func parsedQuery(query string) (*ast.Term, error) {
 	}
 	out := ast.NewObject()
 	for name, all := range values {
-		terms := make([]*ast.Term, len(all))
-		for i, v := range all {
-			terms[i] = text(v)
-		}
-		out.Insert(text(name), ast.ArrayTerm(terms...))
+		out.Insert(text(name), texts(all))
 	}
 	return ast.NewTerm(out), nil
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -29,6 +30,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -165,7 +167,7 @@ func (p *proxy) ask(t *testing.T, number int, id string, q *probe) verdict {
 		URL: &url.URL{Scheme: scheme, Host: address, Opaque: q.path},
 	}).WithContext(context.WithoutCancel(t.Context()))
 	for name, value := range q.headers {
-		req.Header.Set(name, value)
+		req.Header[http.CanonicalHeaderKey(name)] = value
 	}
 	req.Header.Set("x-case", strconv.Itoa(number))
 	req.Header.Set("x-probe", id)
@@ -226,6 +228,7 @@ func connectionManager(t *testing.T, cases []*check.Inbound) *hcmv3.HttpConnecti
 			httpFilter(t, "ask", &extauthzv3.ExtAuthz{
 				TransportApiVersion: corev3.ApiVersion_V3,
 				Services:            &extauthzv3.ExtAuthz_GrpcService{GrpcService: recorderService()},
+				EncodeRawHeaders:    true,
 			}),
 			httpFilter(t, "deny", &rbacv3.RBAC{}), httpFilter(t, "allow", &rbacv3.RBAC{}),
 			httpFilter(t, "router", &routerv3.Router{}),
@@ -302,9 +305,12 @@ func serverTLS(t *testing.T, ca *authority) *corev3.TransportSocket {
 }
 
 func recorderService() *corev3.GrpcService {
-	return &corev3.GrpcService{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
-		EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: "recorder"},
-	}}
+	return &corev3.GrpcService{
+		Timeout: durationpb.New(10 * time.Second), // 200 ms where unset, too little for a busy machine
+		TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
+			EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: "recorder"},
+		},
+	}
 }
 
 func recorderCluster(t *testing.T, at string) *clusterv3.Cluster {

@@ -1,8 +1,6 @@
 package authz
 
 import (
-	"strings"
-
 	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
@@ -137,12 +135,7 @@ func hostMatcher(m mesh.StringMatch) *ast.Term {
 }
 
 // headerIsIn is a condition on a header that is there.
-func headerIsIn(name string) condition[mesh.StringMatch] {
-	if strings.HasPrefix(name, ":") || name == "host" {
-		return text(nil, headers("is"), name)
-	}
-	return text(httpField("headers", name), headers("is"), name)
-}
+func headerIsIn(name string) condition[mesh.StringMatch] { return text(nil, headers("is"), name) }
 
 // headerHolds compares a header. An inverted comparison of a value takes absence
 // for the empty value, see envoymatch.Header.

@@ -95,7 +95,11 @@ func (r *recorder) Check(_ context.Context, q *authv3.CheckRequest) (*authv3.Che
 	defer r.mu.Unlock()
 	probe := fmt.Sprint(q.Attributes.Source.Address.GetSocketAddress().GetPortValue())
 	if http := q.Attributes.Request.GetHttp(); http != nil {
-		probe = http.Headers["x-probe"]
+		for _, h := range http.GetHeaderMap().GetHeaders() {
+			if h.GetKey() == "x-probe" {
+				probe = string(h.GetRawValue())
+			}
+		}
 	}
 	r.asked[probe] = proto.CloneOf(q)
 	return &authv3.CheckResponse{}, nil
@@ -125,7 +129,8 @@ func (r *recorder) request(t testing.TB, probe string) *authv3.CheckRequest {
 	return q
 }
 
-// input is the document for what Envoy asked, as the opa-envoy-plugin makes it.
+// input is the document for what Envoy asked, as the opa-envoy-plugin makes it,
+// with each line of the headers.
 func (r *recorder) input(t testing.TB, probe string) map[string]any {
 	t.Helper()
 	text, err := protojson.Marshal(r.request(t, probe))
@@ -135,6 +140,14 @@ func (r *recorder) input(t testing.TB, probe string) map[string]any {
 	var out map[string]any
 	if err := json.Unmarshal(text, &out); err != nil {
 		t.Fatal(err)
+	}
+	request, ok := out["attributes"].(map[string]any)["request"].(map[string]any)
+	if http := r.request(t, probe).GetAttributes().GetRequest().GetHttp(); ok && http != nil {
+		lines := map[string][]string{}
+		for _, h := range http.GetHeaderMap().GetHeaders() {
+			lines[h.GetKey()] = append(lines[h.GetKey()], string(h.GetRawValue()))
+		}
+		request["http"].(map[string]any)["headerLines"] = lines
 	}
 	return out
 }

@@ -26,7 +26,7 @@ var (
 	methods  = []string{"GET", "POST", "PUT"}
 	paths    = []string{"/", "/a", "/a/", "/ab", "/a/b", "/A", "/a/b/c", "/b", "/a?q=/b", "/b?", "/%E4"}
 	hosts    = []string{"shop.example", "Shop.Example:8080", "shop.example:", "a.shop.example", "shop.example.evil", "[fd00::1]:80"}
-	values   = []string{"", "a", "A", "ab", "b"}
+	values   = []string{"", "a", "A", "ab", "b", "a,b"}
 )
 
 // random makes access rules and requests.
@@ -203,21 +203,21 @@ func (r random) connections(port uint32) *check.Inbound {
 type probe struct {
 	identity, peer, forwarded string
 	method, path, host        string
-	headers                   map[string]string
+	headers                   map[string][]string
 }
 
 func (r random) probe() probe {
 	p := probe{
 		identity: pick(r, identities), peer: pick(r, peers), forwarded: pick(r, forwards),
-		method: pick(r, methods), path: pick(r, paths), host: pick(r, hosts), headers: map[string]string{},
+		method: pick(r, methods), path: pick(r, paths), host: pick(r, hosts), headers: map[string][]string{},
 	}
 	for _, name := range []string{"x-a", "x-b"} {
-		if r.chance(2) {
-			p.headers[name] = pick(r, values)
+		for r.chance(2) {
+			p.headers[name] = append(p.headers[name], pick(r, values))
 		}
 	}
 	if p.forwarded != "" {
-		p.headers["x-forwarded-for"] = p.forwarded
+		p.headers["x-forwarded-for"] = []string{p.forwarded}
 	}
 	return p
 }

@@ -28,7 +28,7 @@ func TestStrings(t *testing.T) {
 		asked := newOPA(t, in)
 		probes := []probe{
 			{path: "/" + word}, {path: "/"},
-			{headers: map[string]string{"x-a": word}}, {headers: map[string]string{"x-a": word}, host: word},
+			{headers: map[string][]string{"x-a": {word}}}, {headers: map[string][]string{"x-a": {word}}, host: word},
 		}
 		for _, p := range probes {
 			p.peer, p.method = "127.0.0.1", "GET"
@@ -59,7 +59,7 @@ func TestReadsOnlyWhatIsAsked(t *testing.T) {
 	for _, m := range b.Modules {
 		for line := range strings.Lines(string(m.Raw)) {
 			code, _, _ := strings.Cut(line, "#")
-			if strings.Contains(code, "headers") || strings.Contains(code, "request.http\n") {
+			if strings.Contains(code, "http.header") || strings.Contains(code, "request.http\n") {
 				t.Errorf("%s reads headers: %s", m.Path, line)
 			}
 		}

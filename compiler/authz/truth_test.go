@@ -3,6 +3,7 @@ package authz
 import (
 	"bytes"
 	"context"
+	"maps"
 	"net/netip"
 	"slices"
 	"testing"
@@ -31,7 +32,7 @@ func evaluated(in *check.Inbound, p *probe) verdict {
 		Headers: map[string][]string{"Host": {p.host}}, Client: p.client(), Peer: netip.MustParseAddr(p.peer),
 	}
 	for name, value := range p.headers {
-		r.Headers[name] = []string{value}
+		r.Headers[name] = value
 	}
 	a := reach.Decide(settings, in, r)
 	out := verdict{Allow: a.Decision == reach.Allow}
@@ -140,10 +141,6 @@ func (o opa) agent(t testing.TB, q *authv3.CheckRequest) verdict {
 // input is the document of the opa-envoy-plugin, with what rules read. A probe
 // without method is a connection.
 func (p *probe) input(port int) map[string]any {
-	headers := map[string]any{}
-	for name, value := range p.headers {
-		headers[name] = value
-	}
 	source := map[string]any{"address": socket(p.peer, 40000)}
 	if p.identity != "" {
 		source["principal"] = p.identity
@@ -151,10 +148,17 @@ func (p *probe) input(port int) map[string]any {
 	attributes := map[string]any{"source": source, "destination": map[string]any{"address": socket("127.0.0.1", port)}}
 	if p.method != "" {
 		attributes["request"] = map[string]any{"http": map[string]any{
-			"method": p.method, "path": p.path, "host": p.host, "headers": headers,
+			"method": p.method, "path": p.path, "host": p.host, "headerLines": linesOf(p.headers),
 		}}
 	}
 	return map[string]any{"attributes": attributes}
+}
+
+// linesOf is never nil, which would be null and not empty.
+func linesOf(headers map[string][]string) map[string][]string {
+	out := map[string][]string{}
+	maps.Copy(out, headers)
+	return out
 }
 
 func socket(address string, port int) map[string]any {
@@ -204,7 +208,10 @@ func TestTruth(t *testing.T) {
 func TestIncomplete(t *testing.T) {
 	t.Parallel()
 	asked := newOPA(t, &check.Inbound{Port: 8080, Protocol: mesh.HTTP, Access: check.Access{
-		Allow: []*mesh.AccessRule{{ID: "not-admin", To: []mesh.Operation{{NotPaths: []mesh.StringMatch{{Value: "/admin"}}}}}},
+		Allow: []*mesh.AccessRule{{ID: "not-admin", To: []mesh.Operation{{
+			NotPaths: []mesh.StringMatch{{Value: "/admin"}},
+			Headers:  []mesh.HeaderMatch{{Name: "x-a", StringMatch: mesh.StringMatch{Value: "secret"}, Invert: true}},
+		}}}},
 	}})
 	whole := probe{peer: "127.0.0.1", method: "GET", path: "/", host: "shop.example"}
 	for form, got := range asked.decisions(t, whole.input(8080)) {
@@ -212,7 +219,7 @@ func TestIncomplete(t *testing.T) {
 			t.Errorf("%s: the whole input is denied", form)
 		}
 	}
-	for _, missing := range []string{"method", "path", "host"} {
+	for _, missing := range []string{"method", "path", "host", "headerLines"} {
 		input := whole.input(8080)
 		delete(input["attributes"].(map[string]any)["request"].(map[string]any)["http"].(map[string]any), missing)
 		for form, got := range asked.decisions(t, input) {

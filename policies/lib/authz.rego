@@ -14,9 +14,15 @@ allow := decision.allow
 decision := {"allow": false, "rule": min(rules.denied)} if {
 	count(rules.denied) > 0
 } else := {"allow": true, "rule": ""} if {
-	request.complete
+	complete
 	request.port in rules.open
 } else := {"allow": true, "rule": min(rules.allowed)} if {
-	request.complete
+	complete
 	count(rules.allowed) > 0
 } else := {"allow": false, "rule": ""}
+
+# Package headers is there only in bundles with a condition on headers.
+complete if {
+	request.complete
+	not data.mesh_compile.headers.incomplete
+}

@@ -6,21 +6,38 @@ package mesh_compile.headers
 import data.mesh_compile.match
 import data.mesh_compile.request
 
-# A header, several lines of it joined by a comma, or a pseudo-header. Envoy
-# takes "host" for ":authority".
-value(name) := input.attributes.request.http.headers[name] if not name in {":method", ":path", ":scheme", ":authority", "host"}
+# The lines of a header, or a pseudo-header as the only one. Envoy takes "host"
+# for ":authority".
+lines(name) := input.attributes.request.http.headerLines[name] if not name in pseudo
 
-value(":method") := request.method
+lines(":method") := [request.method]
 
-value(":path") := input.attributes.request.http.path
+lines(":path") := [input.attributes.request.http.path]
 
-value(":scheme") := input.attributes.request.http.scheme
+lines(":scheme") := [input.attributes.request.http.scheme]
 
-value(":authority") := request.host
+lines(":authority") := [request.host]
 
-value("host") := request.host
+lines("host") := [request.host]
 
-is(name, matchers) if match.any_of(value(name), matchers)
+pseudo := {":method", ":path", ":scheme", ":authority", "host"}
+
+# Joined lines, as the opa-envoy-plugin has them, cannot be told from one line with
+# a comma: a condition on them would answer otherwise than RBAC. Nothing is allowed
+# where the lines are not known.
+incomplete if {
+	is_string(request.method)
+	not known
+}
+
+known if is_object(input.attributes.request.http.headerLines)
+
+# Envoy compares each line, and one is enough
+# (envoy.reloadable_features.rbac_match_headers_individually).
+is(name, matchers) if {
+	some line in lines(name)
+	match.any_of(line, matchers)
+}
 
 # Absence counts as the empty value.
 is_or_empty(name, matchers) if is(name, matchers)
@@ -30,7 +47,7 @@ is_or_empty(name, matchers) if {
 	match.any_of("", matchers)
 }
 
-present(name) if is_string(value(name))
+present(name) if count(lines(name)) > 0
 
 client(blocks) if match.any_block(client_address, blocks)
 
@@ -42,5 +59,6 @@ client_address := forwarded if {
 } else := request.peer
 
 forwarded := trim_space(entries[count(entries) - 1]) if {
-	entries := split(input.attributes.request.http.headers["x-forwarded-for"], ",")
+	all := input.attributes.request.http.headerLines["x-forwarded-for"]
+	entries := split(concat(",", all), ",")
 }

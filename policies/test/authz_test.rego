@@ -5,7 +5,7 @@ import data.mesh_compile.authz
 asked := {"attributes": {
 	"source": {"address": {"socketAddress": {"address": "10.0.0.1", "portValue": 40000}}},
 	"destination": {"address": {"socketAddress": {"address": "10.0.0.2", "portValue": 8080}}},
-	"request": {"http": {"method": "GET", "path": "/", "host": "shop"}},
+	"request": {"http": {"method": "GET", "path": "/", "host": "shop", "headerLines": {}}},
 }}
 
 test_closed_without_rules if {
@@ -33,4 +33,6 @@ test_incomplete_is_denied if {
 	partly := json.remove(asked, ["attributes/request/http/path"])
 	rules := {"allowed": {"a"}, "open": {8080}}
 	not authz.allow with input as partly with data.mesh_compile.rules as rules
+	joined := json.remove(asked, ["attributes/request/http/headerLines"])
+	not authz.allow with input as joined with data.mesh_compile.rules as rules
 }
