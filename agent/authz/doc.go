@@ -19,6 +19,7 @@
 //	attributes.request.http.{method,path,host,scheme,protocol,headers,headerLines}
 //	attributes.{source,destination}.address.socketAddress.{address,portValue}
 //	attributes.{source,destination}.principal
+//	attributes.tlsSession.sni
 //	parsed_path, parsed_query
 //
 // headers are strings, several lines of one name joined by a comma. headerLines,

@@ -16,6 +16,9 @@ func (r reads) input(in *authv3.AttributeContext) (ast.Value, error) {
 		field("source", peer(in.GetSource())),
 		field("destination", peer(in.GetDestination())),
 	)
+	if name, known := serverName(in); known {
+		attributes.Insert(text("tlsSession"), ast.NewTerm(object(field("sni", text(name)))))
+	}
 	var fields [][2]*ast.Term
 	if http != nil {
 		attributes.Insert(text("request"), ast.NewTerm(object(field("http", r.request(http)))))
@@ -94,6 +97,14 @@ func texts(all []string) *ast.Term {
 		terms[i] = text(s)
 	}
 	return ast.ArrayTerm(terms...)
+}
+
+// serverName is the SNI of the connection, "" in plaintext. Who has an identity
+// came by TLS: if Envoy was not told to say its session, the name is not known,
+// which is not the same as none.
+func serverName(in *authv3.AttributeContext) (name string, known bool) {
+	session := in.GetTlsSession()
+	return session.GetSni(), session != nil || in.GetSource().GetPrincipal() == ""
 }
 
 // peer has the names of opa-envoy-plugin, which are those of protobuf's JSON.

@@ -111,6 +111,7 @@ func (p *packer) inboundFilters(access PortAccess) []*hcmv3.HttpFilter {
 			// Absent is closed; written for whoever reads the configuration.
 			FailureModeAllow:       false,
 			IncludePeerCertificate: false,
+			IncludeTlsSession:      true, // connection.sni
 			// Joined lines of a header cannot be told from one line with a comma.
 			EncodeRawHeaders: true,
 		}))

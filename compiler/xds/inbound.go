@@ -109,6 +109,7 @@ func (p *packer) inboundChain(s *check.Settings, in inboundPort, secure bool) *l
 func (p *packer) networkExtAuthz() *listenerv3.Filter {
 	return p.networkFilter("envoy.filters.network.ext_authz", &networkextauthzv3.ExtAuthz{
 		StatPrefix: "ext_authz", GrpcService: agentService(), TransportApiVersion: corev3.ApiVersion_V3,
+		IncludeTlsSession: true, // connection.sni
 	})
 }
 
