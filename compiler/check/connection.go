@@ -14,6 +14,7 @@ import (
 func (c *checker) connectionRule(s *site, p *Port) *Rule {
 	for _, r := range s.routes {
 		if r.doc.Dialect == mesh.Istio || r.clients != nil {
+			s.noConnections(r, p)
 			continue // its http rules do not concern connections
 		}
 		at := location{site: s, port: p, routing: r, diags: &s.diags}
@@ -35,6 +36,20 @@ func (c *checker) connectionRule(s *site, p *Port) *Rule {
 		}
 	}
 	return c.defaultRule(s, p)
+}
+
+// noConnections says once that a route of Istio, which has http rules alone, does
+// nothing for a service without requests.
+func (s *site) noConnections(r *routing, p *Port) {
+	if len(r.doc.Rules) == 0 || p != s.svc.Ports[0] || slices.ContainsFunc(s.ports, func(p mesh.ServicePort) bool { return p.Protocol.IsHTTP() }) {
+		return
+	}
+	report(&s.diags, r.doc.Origin, diag.Diagnostic{
+		Code: HTTPOnly, Severity: diag.Warning, Span: r.doc.Rules[0].Span,
+		Message: fmt.Sprintf("the http rules of %s do nothing: no port of service %s speaks HTTP", r.doc.Object(), s.key),
+		Related: []diag.Related{{Span: s.origin.Span, Message: "the service"}},
+		Fix:     &diag.Fix{Message: "name the port http, or begin its name with http-, if it does"},
+	})
 }
 
 // httpField names what a rule says about requests, "" where nothing.
