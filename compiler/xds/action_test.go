@@ -205,7 +205,7 @@ func TestOriginatedTLSVerifiesTheServer(t *testing.T) {
 		fmt.Fprint(w, r.TLS.ServerName, " ", r.Host)
 	}))
 	t.Cleanup(server.Close)
-	host, port, err := net.SplitHostPort(server.Listener.Addr().String())
+	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +224,7 @@ spec:
     mode: simple
     caCertificates: |
       %s
-`, name, hosts, host, port, roots)
+`, name, hosts, outside, port, roots)
 	}
 	c := runCallerOf(t, shop+"  rules: [{name: all}]\n"+
 		external("named", "example.com")+external("other", "other.example")+external("several", `"*.example.com", example.net`), nil)

@@ -1,6 +1,7 @@
 package xds_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -97,9 +98,13 @@ func runCallerOf(t *testing.T, policy string, endpoints map[string]string) *call
 	if err != nil {
 		t.Fatal(err)
 	}
+	text = bytes.ReplaceAll(text, []byte(outside), []byte("127.0.0.1"))
 	c.envoy = envoytest.Run(t, envoytest.Options{Bootstrap: text})
 	return c
 }
+
+// outside stands in policy for this machine, which no external service may be at.
+const outside = "192.0.2.1"
 
 func outboundOnly(l *xds.List) *xds.List {
 	out := &xds.List{}
