@@ -84,7 +84,7 @@ func (e *Evaluator) routed(out Result, who *caller, host string, number uint32, 
 	port := e.inScope(out.Caller, host, number)
 	out.Port = port
 	// A host that is out of scope is a route like others, unless it goes anywhere.
-	if port == nil && !out.Caller.AllowAnyEgress || port != nil && port.Protocol.IsHTTP() {
+	if port == nil && !reachesAnything(out.Caller) || port != nil && port.Protocol.IsHTTP() {
 		if reason := m.normalize(e.mesh.Settings()); reason != "" {
 			return out.refused(400, reason)
 		}
@@ -137,12 +137,18 @@ func (r Result) denied() Result {
 const statusOutOfScope = 502
 
 func (e *Evaluator) outOfScope(out Result, host string, number uint32) Result {
-	if out.Caller.AllowAnyEgress {
+	if reachesAnything(out.Caller) {
 		out.Reason = fmt.Sprintf("%s:%d is no service in scope of %s, which may reach any address", host, number, out.Caller.Key())
 		out.Route = Route{Action: ActionNone, Reason: out.Reason}
 		return out
 	}
 	return out.refused(statusOutOfScope, fmt.Sprintf("%s:%d is not in scope of %s", host, number, out.Caller.Key()))
+}
+
+// reachesAnything: a proxy that is asked explicitly learns no original
+// destination, and so cannot go anywhere that it has no route to.
+func reachesAnything(client *check.Workload) bool {
+	return client.AllowAnyEgress && client.Capture == mesh.CaptureRedirect
 }
 
 // inScope finds the port among the services that the client uses.
