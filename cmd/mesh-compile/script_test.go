@@ -32,6 +32,9 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("SHOP", shop)
+			if path, err := envoytest.Find(); err == nil {
+				env.Setenv("ENVOY", path)
+			}
 			for _, s := range [][2]string{
 				{"GIT_CONFIG_GLOBAL", os.DevNull}, {"GIT_CONFIG_NOSYSTEM", "1"},
 				{"GIT_AUTHOR_NAME", "Ada"}, {"GIT_AUTHOR_EMAIL", "ada@example.com"},

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -103,10 +102,19 @@ func described(want *reach.Result, w *reach.WorkloadAccess) *authv3.AttributeCon
 	}
 	out := &authv3.AttributeContext_HttpRequest{
 		Method: method, Path: up.Path, Host: up.Host, Scheme: "http", Protocol: "HTTP/1.1",
-		Headers: map[string]string{":method": method, ":path": up.Path, ":authority": up.Host, ":scheme": "http"},
+		HeaderMap: &corev3.HeaderMap{},
 	}
+	add := func(name, value string) {
+		out.HeaderMap.Headers = append(out.HeaderMap.Headers, &corev3.HeaderValue{Key: name, RawValue: []byte(value)})
+	}
+	add(":method", method)
+	add(":path", up.Path)
+	add(":authority", up.Host)
+	add(":scheme", "http")
 	for name, values := range headers {
-		out.Headers[name] = strings.Join(values, ",")
+		for _, value := range values {
+			add(name, value)
+		}
 	}
 	return out
 }
