@@ -126,7 +126,7 @@ func (s *shadow) covering() []string {
 func (s *shadow) cause() string {
 	switch names := s.covering(); len(names) {
 	case 0:
-		return "no request matches it, because paths are normalized before they are compared"
+		return "no request matches it, because paths are normalized before they are compared; so there is none to show"
 	case 1:
 		return fmt.Sprintf("rule %s matches first", names[0])
 	default:
