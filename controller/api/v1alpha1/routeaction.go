@@ -107,7 +107,9 @@ type Retry struct {
 	PerTryTimeout *Duration `json:"perTryTimeout,omitempty"`
 	// Conditions under which a request is repeated. With neither conditions nor
 	// statuses: connect-failure, refused-stream and reset-before-request, which an
-	// endpoint has not seen.
+	// endpoint has not seen. Where the destination has a sidecar, an application
+	// that cuts its connection is an answer of 503, which reset does not see:
+	// write statuses: [503].
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []RetryCondition `json:"conditions,omitempty"`
