@@ -63,6 +63,7 @@ type Result struct {
 type translation struct {
 	fragment *mesh.Fragment
 	diags    diag.List
+	unsound  []region // where diags has errors
 }
 
 // run is one compilation on its way through the stages.
@@ -72,7 +73,7 @@ type run struct {
 	prev      *Result // never nil
 	out       *Result
 	fragments []*mesh.Fragment
-	malformed *faults          // what load and translate refuse
+	malformed faults           // what load and translate refuse
 	next      *generated       // what becomes out.generated with a release
 	described chan description // what describe writes
 	err       error            // a bug of ours: no input should cause it
@@ -152,11 +153,13 @@ func (r *run) load() {
 func (r *run) translate() {
 	docs := r.out.Files.Documents
 	r.out.fragments = make(map[*load.Document]translation, len(docs))
-	unread := faultsOf(r.out.Diagnostics, docs)
+	unread := faults{}
+	unread.add(r.out.Diagnostics)
 	for _, d := range docs {
 		t, known := r.prev.fragments[d]
 		if !known {
 			t.fragment, t.diags = dialect.Translate(d)
+			t.unsound = unsound(d, t.diags)
 			if !d.FromCUE { // CUE packages are compared with each other by their trees
 				d.Root = nil
 			}
@@ -165,7 +168,8 @@ func (r *run) translate() {
 		r.fragments = append(r.fragments, t.fragment)
 		r.add(unread.elsewhere(t.diags))
 	}
-	r.malformed = faultsOf(r.out.Diagnostics, docs)
+	r.malformed = faults{}
+	r.malformed.add(r.out.Diagnostics)
 }
 
 func (r *run) check() {
@@ -192,5 +196,5 @@ func (r *run) analyze() {
 			analyze.Waive(r.out.Mesh, d, r.opt.AsOf)
 		}
 	}
-	r.add(r.malformed.inSound(found))
+	r.add(inSound(found, r.out.Files.Documents, r.out.fragments))
 }
