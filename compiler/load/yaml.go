@@ -176,14 +176,14 @@ var (
 // broken reports text that is not YAML: as an error where it seems to be an
 // object that we read, else as a warning, since it is nobody's policy.
 func (l *loader) broken(p piece, err error, u *unit) {
-	line, text := 1, strings.TrimPrefix(err.Error(), "yaml: ")
+	line, text := 0, strings.TrimPrefix(err.Error(), "yaml: ")
 	if m := errorLine.FindStringSubmatch(err.Error()); m != nil {
 		line, _ = strconv.Atoi(m[1])
 		text = m[2]
 	}
 	if m := unknownAnchor.FindStringSubmatch(text); m != nil {
 		if at := bytes.Index(p.text, []byte("*"+m[1])); at >= 0 {
-			line += bytes.Count(p.text[:at], []byte("\n"))
+			line = 1 + bytes.Count(p.text[:at], []byte("\n"))
 		}
 	}
 	version, kind := "", ""
@@ -197,9 +197,17 @@ func (l *loader) broken(p piece, err error, u *unit) {
 	if version != "" && l.read(groupOf(version), kind).Read {
 		severity = diag.Error
 	}
-	d := u.diags.Add(CodeYAML, severity, source.At(p.file.path, p.line+max(line, 1), 1), "not YAML: %s", text)
-	if bytes.Contains(p.text, []byte("{{")) {
-		d.Fix = &diag.Fix{Message: "this looks like a template: render it (helm template) and commit or pipe the output"}
+	begin := max(line, 1)
+	if line > 0 && strings.HasPrefix(text, "did not find expected") { // the parser's lines count from 0, the scanner's from 1
+		begin++
+	}
+	line = max(begin, firstBroken(p.text, err))
+	d := u.diags.Add(CodeYAML, severity, source.At(p.file.path, p.line+line, 1), "not YAML: %s", text)
+	if begin < line {
+		d.Related = []diag.Related{{Span: source.At(p.file.path, p.line+begin, 1), Message: "what cannot be read to its end begins here"}}
+	}
+	if fix := mend(p.text, line, text); fix != "" {
+		d.Fix = &diag.Fix{Message: fix}
 	}
 	u.foreign = append(u.foreign, Foreign{Span: source.At(p.file.path, p.line+1, 1), APIVersion: version, Kind: kind})
 }
