@@ -29,7 +29,8 @@ rules:
 		"X-Envoy-Fault-Abort-Request": {"503"}, "X-Envoy-Fault-Abort-Request-Percentage": {"100"}}}, "v1 /other")
 	start := time.Now()
 	c.want(t, envoytest.Request{Path: "/delay"}, "v1 /delay")
-	if took := time.Since(start); took < 300*time.Millisecond {
+	// Envoy's timers and ours round differently.
+	if took := time.Since(start); took < 290*time.Millisecond {
 		t.Errorf("a delay of 300ms took %v", took)
 	}
 }

@@ -71,7 +71,7 @@ func (c *claim) broken(p *analyze.Pass, sample *reach.Sample, forbidden reach.De
 			w := analyze.Witness(port, nil, sample)
 			w.From = from
 			if one := c.decision(p, w); one != nil && one.Decision == forbidden {
-				c.report(p, c.fact(forbidden, one.Reason), shown(d, w, c.workload, one))
+				c.report(p, c.fact(forbidden, one.Reason), c.shown(d, w, one))
 				return
 			}
 		}
@@ -105,11 +105,14 @@ func (c *claim) decision(p *analyze.Pass, w *diag.Witness) *reach.WorkloadAccess
 	return &got.Access.Workloads[i]
 }
 
-func shown(d diag.Diagnostic, w *diag.Witness, to *check.Workload, one *reach.WorkloadAccess) diag.Diagnostic {
-	w.Expect = &diag.WitnessExpect{Access: string(one.Decision), Status: one.Status}
-	w.Observe = fmt.Sprintf("is allowed by %s", to.Key())
+func (c *claim) shown(d diag.Diagnostic, w *diag.Witness, one *reach.WorkloadAccess) diag.Diagnostic {
+	w.Expect = &diag.WitnessExpect{Access: string(one.Decision)}
+	if c.inbound.Protocol.IsHTTP() { // elsewhere a denial closes the connection
+		w.Expect.Status = one.Status
+	}
+	w.Observe = fmt.Sprintf("is allowed by %s", c.workload.Key())
 	if one.Decision == reach.Deny {
-		w.Observe = fmt.Sprintf("is denied by %s", to.Key())
+		w.Observe = fmt.Sprintf("is denied by %s", c.workload.Key())
 	}
 	if one.Rule != nil {
 		w.Expect.Rule = one.Rule.ID
