@@ -168,6 +168,7 @@ func (r *run) translate() {
 		r.fragments = append(r.fragments, t.fragment)
 		r.add(unread.elsewhere(t.diags))
 	}
+	r.add(dialect.Misspelt(r.out.Files.Foreign))
 	r.malformed = faults{}
 	r.malformed.add(r.out.Diagnostics)
 }

@@ -178,6 +178,9 @@ func (f *explainFlags) one() ([]reach.Request, error) {
 	if f.from == "" || f.to == "" {
 		return nil, fmt.Errorf("explain needs both --from NS/NAME (or none) and --to HOST:PORT")
 	}
+	if !strings.HasPrefix(f.path, "/") && f.path != "*" {
+		return nil, fmt.Errorf("--path %q: want a path that begins with /", f.path)
+	}
 	r := reach.Request{From: f.from, To: f.to, Method: f.method, Path: f.path, Headers: map[string][]string{}}
 	for _, h := range f.headers {
 		name, value, ok := strings.Cut(h, "=")

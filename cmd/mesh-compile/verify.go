@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -35,6 +36,9 @@ func (a *app) runVerify(dir, rootFile string) error {
 	release, err := readRelease(dir)
 	if err != nil {
 		return a.refuse(dir, err)
+	}
+	if release.Envelope() == nil {
+		return a.refuse(dir, errors.New("it is not signed: \"mesh-compile build --key FILE --root FILE --sequence N\" signs it"))
 	}
 	doc, keys, err := sign.CheckRelease(root, release, time.Now())
 	if err != nil {
