@@ -39,6 +39,7 @@ func Run(fragments []*mesh.Fragment, opt Options) (*Mesh, diag.List) {
 	c.egress()
 	c.plan()
 	c.build()
+	c.anyEgress()
 	return c.finish()
 }
 
