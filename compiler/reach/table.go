@@ -119,6 +119,8 @@ type Reach struct {
 func (t *Table) Reachable(k int) Reach {
 	set := t.sets[k]
 	switch {
+	case len(set.cubes) == 0 && !t.holdsForLines(k, nil):
+		return Reach{Verdict: Unproven, Taker: -1}
 	case len(set.cubes) == 0:
 		return Reach{Verdict: Empty, Taker: -1}
 	case !set.exact:
@@ -129,7 +131,11 @@ func (t *Table) Reachable(k int) Reach {
 	}
 	rest, contributors, ok := t.remainder(set, t.pathIndex.overlapping(set, k))
 	if ok && len(rest.cubes) == 0 {
-		return t.covered(k, contributors)
+		out := t.covered(k, contributors)
+		if !t.holdsForLines(k, out.Covering) {
+			return Reach{Verdict: Unproven, Taker: -1}
+		}
+		return out
 	}
 	rest.holds = func(m *message, _ *caller) bool { return t.firstOf(m) == k }
 	verdict, p := rest.Witness()
