@@ -116,7 +116,8 @@ func (w walker) check(m protoreflect.Message) error {
 			return errors.New("files and environment of the proxy are not the release's to read")
 		}
 	case *corev3.HealthCheck:
-		if v.GetEventLogPath() != "" { //nolint:staticcheck // deprecated, and Envoy still writes it
+		//lint:ignore SA1019 Envoy still writes the file
+		if v.GetEventLogPath() != "" {
 			return errors.New("files of the proxy are not the release's to write")
 		}
 	case *corev3.Address:
