@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/codes"
+	grpcstatus "google.golang.org/grpc/status"
 
 	"github.com/mesh-compile/mesh-compile/agent/fetch"
 	deliveryv1 "github.com/mesh-compile/mesh-compile/controller/delivery/v1"
@@ -12,18 +14,25 @@ import (
 
 // keepConnected watches the controller, and comes back after every loss.
 func (a *Agent) keepConnected(ctx context.Context) error {
-	backoff := fetch.Backoff{First: 250 * time.Millisecond, Last: 10 * time.Second}
+	lost := fetch.Backoff{First: 250 * time.Millisecond, Last: 10 * time.Second}
+	// The live release does not have the workload (yet, or again): the controller
+	// is well, and the release that brings it must not wait for a long pause.
+	unknown := fetch.Backoff{First: time.Second, Last: 2 * time.Second}
 	for a.waitCredential(ctx) {
 		began := time.Now()
 		err := a.connect(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if time.Since(began) > backoff.Last {
-			backoff.Reset()
+		if time.Since(began) > lost.Last {
+			lost.Reset()
 		}
 		a.config.Log.Warn("lost the controller", "controller", a.config.Controller, "error", err)
 		a.change(func() { a.status.ControllerError = err.Error(); a.status.Connected = false })
+		backoff := &lost
+		if grpcstatus.Code(err) == codes.NotFound {
+			backoff = &unknown
+		}
 		if !backoff.Wait(ctx) {
 			return nil
 		}

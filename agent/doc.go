@@ -7,6 +7,12 @@
 // it does. Without a controller, and after any crash, the last good release
 // goes on.
 //
+// A release that is live holds for every new connection. One that was open obeys
+// the rules that it came by for one more answer, with which Envoy closes it
+// (HTTP/1) or asks to leave it (HTTP/2, GOAWAY). Who does not leave, and what is
+// no HTTP, is cut off when the drain time (5 s by default) is over: so long may a
+// caller that has lost access still be answered.
+//
 // [Run] wires the parts, each a package below:
 //
 //	bootstrap  what Envoy starts with

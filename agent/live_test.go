@@ -3,6 +3,7 @@ package agent_test
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -302,4 +303,60 @@ func TestHostileEndpoints(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestUnknownWorkloadComesBack: an agent whose workload was in no release for a
+// while gets the release that brings it back within three seconds.
+func TestUnknownWorkloadComesBack(t *testing.T) {
+	t.Parallel()
+	c := newController(t)
+	p := newProxy(t, c)
+	c.publish(1, p.slice)
+	c.change(func() { c.unknown = true })
+	p.run()
+	p.until(func() error {
+		if n := c.turnedAway(); n < 6 {
+			return fmt.Errorf("the controller was asked %d times", n)
+		}
+		return nil
+	})
+	began := time.Now()
+	c.change(func() { c.unknown = false })
+	p.until(func() error {
+		if s := p.status(); !s.Connected && time.Since(began) < 3*time.Second {
+			return errors.New("the agent has not come back")
+		}
+		return nil
+	})
+	if s := p.status(); !s.Connected {
+		t.Errorf("not connected after %s: %+v", time.Since(began), s)
+	}
+	p.live(1)
+}
+
+// TestRevokedOnOpenConnection takes access away while Envoy holds a connection
+// open: its next answer may obey the old rules, and those after it may not.
+func TestRevokedOnOpenConnection(t *testing.T) {
+	t.Parallel()
+	p := newProxy(t, newController(t))
+	p.config.Envoy.DrainTime = 5 * time.Second
+	p.controller.publish(1, p.slice)
+	p.run()
+	p.live(1)
+	p.wantRelease("1")
+	p.slice.revoked = true
+	p.controller.publish(2, p.slice)
+	p.live(2)
+	began, old := time.Now(), -1
+	p.until(func() error {
+		old++
+		if status, _ := p.get("/"); status != http.StatusForbidden {
+			return fmt.Errorf("status %d, want 403", status)
+		}
+		return nil
+	})
+	t.Logf("refused %s after the release was live, after %d answers by the old rules", time.Since(began), old)
+	if old > 1 {
+		t.Errorf("%d answers by the old rules, want at most one for the open connection", old)
+	}
 }

@@ -56,6 +56,8 @@ type controller struct {
 	reports   []*deliveryv1.ReportRequest
 	subjects  []string // asked for by WatchEndpoints
 	corrupt   func(artifact.Digest, []byte) []byte
+	unknown   bool // the workload is in no release
+	away      int  // calls that were answered so
 	issued    int
 	changed   chan struct{}
 }
@@ -193,8 +195,14 @@ func (c *controller) Issue(ctx context.Context, r *deliveryv1.IssueRequest) (*de
 func (c *controller) Watch(_ *deliveryv1.WatchRequest, s grpc.ServerStreamingServer[deliveryv1.Update]) error {
 	for {
 		c.mu.Lock()
-		update, changed := c.update, c.changed
+		update, changed, unknown := c.update, c.changed, c.unknown
+		if unknown {
+			c.away++
+		}
 		c.mu.Unlock()
+		if unknown {
+			return status.Error(codes.NotFound, "the live release has no such workload")
+		}
 		if update != nil {
 			if err := s.Send(update); err != nil {
 				return err
@@ -309,6 +317,13 @@ func (c *controller) signed(sequence uint64, r *artifact.Release, key *sign.Sign
 		c.blobs[d], _ = r.Blob(d)
 	}
 	return update
+}
+
+// turnedAway counts the calls of an unknown workload.
+func (c *controller) turnedAway() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.away
 }
 
 // report returns the newest report.

@@ -10,8 +10,10 @@ import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	rbacconfigv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	extauthzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
+	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
@@ -36,6 +38,7 @@ type slice struct {
 	others            int    // further clusters, to make the slice larger
 	timeout           time.Duration
 	bundle            []byte // makes OPA decide
+	revoked           bool   // nobody may call
 	edit              func(*parts)
 }
 
@@ -178,6 +181,11 @@ func (s slice) inboundListener(t *testing.T) *listenerv3.Listener {
 				TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: "agent"}},
 			}},
 		})}}}, filters...)
+	}
+	if s.revoked {
+		filters = append([]*hcmv3.HttpFilter{{Name: "rbac", ConfigType: &hcmv3.HttpFilter_TypedConfig{
+			TypedConfig: packed(t, &rbacv3.RBAC{Rules: &rbacconfigv3.RBAC{}}),
+		}}}, filters...)
 	}
 	h := &hcmv3.HttpConnectionManager{
 		StatPrefix: "inbound", HttpFilters: filters, NormalizePath: wrapperspb.Bool(true),

@@ -60,6 +60,10 @@ func (s *Supervisor) args() []string {
 		// Envoys on one machine then share no memory and need no base id.
 		"--disable-hot-restart",
 		"--drain-time-s", strconv.Itoa(int(s.config.DrainTime.Seconds())),
+		// An open connection obeys the listener that it came by. Gradual draining would
+		// end it some time within the drain time; so it ends with its next answer, and
+		// who has lost access is refused from then on.
+		"--drain-strategy", "immediate",
 		"--log-level", s.config.LogLevel,
 	}
 	if s.config.Concurrency > 0 {
