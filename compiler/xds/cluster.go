@@ -43,6 +43,7 @@ func (p *packer) outboundCluster(name string, b *check.Backend) *clusterv3.Clust
 	t := &b.Traffic
 	out := &clusterv3.Cluster{
 		Name:                      name,
+		AltStatName:               StatName(name),
 		ConnectTimeout:            connectTimeout(&t.Connections),
 		CircuitBreakers:           circuitBreakers(t),
 		OutlierDetection:          outlierDetection(t.OutlierDetection),

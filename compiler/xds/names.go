@@ -13,6 +13,11 @@ func ClusterName(b *check.Backend) string {
 	return "outbound|" + strconv.Itoa(int(b.Port.Number)) + "|" + b.Version + "|" + serviceName(b.Port.Service)
 }
 
+// StatName is what a cluster's metrics are under. Envoy takes a cluster's name to
+// end at the first dot (tag extraction, cluster_name), and the rest of it to be
+// part of the metric's name; so dots become slashes, which no name has.
+func StatName(cluster string) string { return strings.ReplaceAll(cluster, ".", "/") }
+
 // InboundClusterName is the Envoy name of the application behind a port.
 func InboundClusterName(port uint32) string { return "inbound|" + strconv.Itoa(int(port)) }
 

@@ -76,7 +76,7 @@ func (c client) hold(service string, n int) (release func()) {
 	for range n {
 		all.Go(func() { c.run.Ask(ctx, held) }) //nolint:errcheck // it is never answered
 	}
-	stat := "cluster.outbound|8080||" + service + ".shop.upstream_rq_"
+	stat := "cluster.outbound|8080||" + service + "/shop.upstream_rq_"
 	c.eventually(func() error {
 		stats, err := c.run.Envoys("shop/order")[0].Stats(stat)
 		if active, pending := stats[stat+"active"], stats[stat+"pending_active"]; err != nil || active+pending < uint64(n) {

@@ -64,7 +64,7 @@ func (m *Mesh) Shares(ctx context.Context, want *reach.Result, n int) ([]int, er
 func (i *instance) sent(to []reach.Destination) ([]int, error) {
 	out := make([]int, len(to))
 	for k, d := range to {
-		name := "cluster." + xds.ClusterName(d.Backend) + ".upstream_rq_total"
+		name := "cluster." + xds.StatName(xds.ClusterName(d.Backend)) + ".upstream_rq_total"
 		stats, err := i.envoy.Stats(name)
 		if err != nil {
 			return nil, err
