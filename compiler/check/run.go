@@ -37,6 +37,7 @@ func Run(fragments []*mesh.Fragment, opt Options) (*Mesh, diag.List) {
 	c.access()
 	c.expiries()
 	c.egress()
+	c.callers()
 	c.plan()
 	c.build()
 	c.anyEgress()
