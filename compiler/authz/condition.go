@@ -3,6 +3,7 @@ package authz
 import (
 	"github.com/open-policy-agent/opa/v1/ast"
 
+	"github.com/mesh-compile/mesh-compile/compiler/check"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
 
@@ -64,7 +65,7 @@ func identityIs() condition[mesh.StringMatch] { return text(principal(), match("
 
 func (g *generator) accounts(accounts []mesh.AccountRef) []mesh.StringMatch {
 	return mapped(accounts, func(a mesh.AccountRef) mesh.StringMatch {
-		return mesh.StringMatch{Value: SPIFFE(g.settings.TrustDomain, a.Namespace, a.Name)}
+		return mesh.StringMatch{Value: check.SPIFFE(g.settings.TrustDomain, a.Namespace, a.Name)}
 	})
 }
 

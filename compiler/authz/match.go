@@ -12,6 +12,7 @@ import (
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/mesh-compile/mesh-compile/compiler/check"
 	"github.com/mesh-compile/mesh-compile/compiler/envoymatch"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
@@ -40,12 +41,7 @@ func identified(prefix string) *rbacv3.Principal {
 
 // account matches one service account of the mesh's own trust domain.
 func (b *builder) account(a mesh.AccountRef) *rbacv3.Principal {
-	return identity(mesh.StringMatch{Value: SPIFFE(b.settings.TrustDomain, a.Namespace, a.Name)})
-}
-
-// SPIFFE is the identity of a service account.
-func SPIFFE(trustDomain, namespace, account string) string {
-	return "spiffe://" + trustDomain + "/ns/" + namespace + "/sa/" + account
+	return identity(mesh.StringMatch{Value: check.SPIFFE(b.settings.TrustDomain, a.Namespace, a.Name)})
 }
 
 // namespace matches the identities of a namespace of the mesh's own trust domain.

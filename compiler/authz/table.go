@@ -139,7 +139,7 @@ func valuesOrAny(values []mesh.StringMatch) []string {
 func value(m mesh.StringMatch) string { return m.Value }
 
 func spiffeIn(trustDomain string) func(mesh.AccountRef) string {
-	return func(a mesh.AccountRef) string { return SPIFFE(trustDomain, a.Namespace, a.Name) }
+	return func(a mesh.AccountRef) string { return check.SPIFFE(trustDomain, a.Namespace, a.Name) }
 }
 
 // data is the bundle's data document.

@@ -30,7 +30,7 @@ func allowList(n int) *check.Inbound {
 
 func caller(i int) probe {
 	return probe{
-		identity: SPIFFE("td", "shop", fmt.Sprintf("caller-%d", i)), peer: "127.0.0.1",
+		identity: check.SPIFFE("td", "shop", fmt.Sprintf("caller-%d", i)), peer: "127.0.0.1",
 		method: "POST", path: fmt.Sprintf("/charges/%d?once", i), host: "payment",
 	}
 }
@@ -58,7 +58,7 @@ func TestThreshold(t *testing.T) {
 		asked := newOPA(t, in)
 		for _, i := range []int{0, n / 2, n - 1} {
 			p, stranger := caller(i), caller(i)
-			stranger.identity = SPIFFE("td", "shop", fmt.Sprintf("caller-%d", i+1))
+			stranger.identity = check.SPIFFE("td", "shop", fmt.Sprintf("caller-%d", i+1))
 			for _, p := range []probe{p, stranger} {
 				want := evaluated(in, &p)
 				for form, got := range asked.decisions(t, p.input(8080)) {

@@ -76,5 +76,10 @@ func (c *checker) dialect(doc *mesh.Settings) mesh.Dialect {
 
 // identity is the SPIFFE id of a service account.
 func (s *settings) identity(namespace, account string) string {
-	return "spiffe://" + s.TrustDomain + "/ns/" + namespace + "/sa/" + account
+	return SPIFFE(s.TrustDomain, namespace, account)
+}
+
+// SPIFFE is the identity of a service account, in every place that compares one.
+func SPIFFE(trustDomain, namespace, account string) string {
+	return "spiffe://" + trustDomain + "/ns/" + namespace + "/sa/" + account
 }

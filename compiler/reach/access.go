@@ -191,7 +191,7 @@ func (j *judge) source(s *mesh.Source, c *caller) tri {
 }
 
 func (j *judge) spiffe(namespace, account string) string {
-	return "spiffe://" + j.trustDomain + "/ns/" + namespace + "/sa/" + account
+	return check.SPIFFE(j.trustDomain, namespace, account)
 }
 
 // inNamespace compares the namespace within an identity of the mesh's own trust domain.

@@ -20,8 +20,8 @@ func (t *translator) connections(pool *load.Node) *mesh.Connections {
 		t.wrong(pool.Span, "connectionPool has neither tcp nor http")
 	}
 	return &mesh.Connections{
-		ConnectTimeout:        t.duration(tcp, "connectTimeout", time.Millisecond),
-		MaxConnectionDuration: t.duration(tcp, "maxConnectionDuration", time.Millisecond),
+		ConnectTimeout:        t.Duration(tcp, "connectTimeout", time.Millisecond),
+		MaxConnectionDuration: t.Duration(tcp, "maxConnectionDuration", time.Millisecond),
 		IdleTimeout:           t.idleTimeout(tcp, http),
 		KeepAlive:             t.keepAlive(tcp.Get("tcpKeepalive")),
 		MaxRequests:           zero(t.count(http, "maxRequestsPerConnection")),
@@ -34,8 +34,8 @@ func (t *translator) connections(pool *load.Node) *mesh.Connections {
 // idleTimeout: Istio takes that of http for HTTP and that of tcp otherwise; the
 // model has one.
 func (t *translator) idleTimeout(tcp, http *load.Node) *time.Duration {
-	d := t.duration(tcp, "idleTimeout", 0)
-	h := t.duration(http, "idleTimeout", time.Millisecond)
+	d := t.Duration(tcp, "idleTimeout", 0)
+	h := t.Duration(http, "idleTimeout", time.Millisecond)
 	if h == nil {
 		return d
 	}
@@ -98,8 +98,8 @@ func (t *translator) outlierDetection(n *load.Node) *mesh.OutlierDetection {
 		ConsecutiveGatewayErrors: t.count(n, "consecutiveGatewayErrors"),
 		ConsecutiveLocalErrors:   t.count(n, "consecutiveLocalOriginFailures"),
 		SplitLocalErrors:         isTrue(n, "splitExternalLocalOriginErrors"),
-		Interval:                 t.duration(n, "interval", time.Millisecond),
-		BaseEjectionTime:         t.duration(n, "baseEjectionTime", time.Millisecond),
+		Interval:                 t.Duration(n, "interval", time.Millisecond),
+		BaseEjectionTime:         t.Duration(n, "baseEjectionTime", time.Millisecond),
 		MaxEjectionPercent:       t.wholePercent(n, "maxEjectionPercent"),
 		MinHealthPercent:         t.wholePercent(n, "minHealthPercent"),
 		Span:                     n.Span,

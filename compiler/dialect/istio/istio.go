@@ -21,7 +21,6 @@ import (
 	"github.com/mesh-compile/mesh-compile/compiler/dialect/translate"
 	"github.com/mesh-compile/mesh-compile/compiler/load"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
-	"github.com/mesh-compile/mesh-compile/compiler/source"
 )
 
 // kind is how documents of one kind are read.
@@ -73,25 +72,6 @@ func document(spec protoreflect.MessageDescriptor, read func(*translator, *load.
 			n = &load.Node{Kind: load.Map, Span: t.Origin.Span}
 		}
 		read(t, n)
-		return &t.out, append(s.Diags, elsewhere(t.Diags, s.Diags)...)
+		return &t.out, append(s.Diags, translate.Elsewhere(t.Diags, s.Diags)...)
 	}
-}
-
-// elsewhere drops findings at places where the shape is already wrong: the first
-// mistake is to be mended first.
-func elsewhere(found, shape diag.List) diag.List {
-	if len(shape) == 0 {
-		return found
-	}
-	faulty := make(map[source.Span]bool, len(shape))
-	for i := range shape {
-		faulty[shape[i].Span] = true
-	}
-	var kept diag.List
-	for _, d := range found {
-		if !faulty[d.Span] {
-			kept = append(kept, d)
-		}
-	}
-	return kept
 }

@@ -54,7 +54,7 @@ func (t *translator) consistentHash(n *load.Node, lb *mesh.LoadBalancing) {
 		SourceIP: isTrue(n, "useSourceIp"),
 	}
 	if cookie := n.Get("httpCookie"); cookie != nil {
-		lb.Hash.Cookie = &mesh.HashCookie{Name: text(cookie, "name"), Path: text(cookie, "path"), TTL: t.duration(cookie, "ttl", 0)}
+		lb.Hash.Cookie = &mesh.HashCookie{Name: text(cookie, "name"), Path: text(cookie, "path"), TTL: t.Duration(cookie, "ttl", 0)}
 		if !token(lb.Hash.Cookie.Name) {
 			t.wrong(t.at(cookie, "name"), "cookie %q: a cookie's name is a token", lb.Hash.Cookie.Name)
 		}
@@ -118,12 +118,12 @@ const (
 )
 
 func (t *translator) warmup(n *load.Node, lb *mesh.LoadBalancing) {
-	lb.SlowStart = t.duration(n, "warmupDurationSecs", time.Millisecond)
+	lb.SlowStart = t.Duration(n, "warmupDurationSecs", time.Millisecond)
 	f := n.Field("warmupDurationSecs")
 	if w := n.Field("warmup"); w != nil {
 		t.exclusive(n, "warmupDurationSecs", "warmup", "write warmup alone")
 		f = w
-		lb.SlowStart = t.duration(w.Value, "duration", time.Millisecond)
+		lb.SlowStart = t.Duration(w.Value, "duration", time.Millisecond)
 		if w.Value.Get("duration") == nil {
 			t.wrong(w.Value.Span, "warmup has no duration")
 		}

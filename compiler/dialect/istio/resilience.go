@@ -15,7 +15,7 @@ func (t *translator) forwarding(n *load.Node, r *mesh.Rule) {
 	r.Rewrite = t.rewrite(n.Get("rewrite"))
 	t.headers(n.Get("headers"), &r.RequestHeaders, &r.ResponseHeaders)
 	t.hostOf(r)
-	if d := t.duration(n, "timeout", 0); d != nil {
+	if d := t.Duration(n, "timeout", 0); d != nil {
 		r.Timeout = &mesh.Timeout{Value: *d, Span: t.at(n, "timeout")}
 	}
 	r.Retry = t.retry(n.Get("retries"))
@@ -40,8 +40,8 @@ func (t *translator) retry(n *load.Node) *mesh.Retry {
 	}
 	r := &mesh.Retry{
 		Attempts:           zero(t.count(n, "attempts")),
-		PerTry:             t.duration(n, "perTryTimeout", time.Millisecond),
-		BackoffBase:        t.duration(n, "backoff", time.Millisecond),
+		PerTry:             t.Duration(n, "perTryTimeout", time.Millisecond),
+		BackoffBase:        t.Duration(n, "backoff", time.Millisecond),
 		AvoidPreviousHosts: !isFalse(n, "retryIgnorePreviousHosts"),
 		Span:               n.Span,
 	}
@@ -87,7 +87,7 @@ func (t *translator) fault(n *load.Node) *mesh.Fault {
 	}
 	if delay != nil {
 		f.DelayPercent = t.faultPercent(delay, "delay")
-		f.Delay = zero(t.duration(delay, "fixedDelay", time.Millisecond))
+		f.Delay = zero(t.Duration(delay, "fixedDelay", time.Millisecond))
 		if delay.Get("fixedDelay") == nil && delay.Get("exponentialDelay") == nil {
 			t.wrong(delay.Span, "the delay has no fixedDelay")
 		}

@@ -167,35 +167,9 @@ func (t *translator) status(n *load.Node, key string) uint32 {
 	return zero(s)
 }
 
-// maxDuration is a year: longer ones are mistakes.
-const maxDuration = 8760 * time.Hour
-
-// duration reads a length of time; nil where it is absent or wrong. Envoy counts
-// in whole milliseconds. low is 0 where "0s" has a meaning.
-func (t *translator) duration(n *load.Node, key string, low time.Duration) *time.Duration {
-	v := n.Get(key)
-	if v == nil || v.Kind != load.String {
-		return nil
-	}
-	d, err := time.ParseDuration(v.Text)
-	switch {
-	case err != nil:
-		t.wrong(v.Span, "%s %q is no duration: write a number with its unit, such as 250ms, 2s or 1m30s", key, v.Text)
-	case d > maxDuration:
-		t.wrong(v.Span, "%s %q is longer than a year", key, v.Text)
-	case d%time.Millisecond != 0:
-		t.wrong(v.Span, "%s %q: want whole milliseconds, which is how Envoy counts", key, v.Text)
-	case d < low:
-		t.wrong(v.Span, "%s %q: want at least %s", key, v.Text, low)
-	default:
-		return &d
-	}
-	return nil
-}
-
 // seconds reads a duration of whole seconds.
 func (t *translator) seconds(n *load.Node, key string, low time.Duration) *time.Duration {
-	d := t.duration(n, key, low)
+	d := t.Duration(n, key, low)
 	if zero(d)%time.Second != 0 {
 		t.wrong(t.at(n, key), "%s %q: want whole seconds", key, text(n, key))
 		return nil

@@ -219,7 +219,7 @@ func (t *translator) fault(n *load.Node, rule string) *mesh.Fault {
 	f := &mesh.Fault{Expires: t.expires(n, "expires", "fault of rule \""+rule+"\""), Span: n.Span}
 	if delay := n.Get("delay"); delay != nil {
 		f.DelayPercent = percent(delay, "percent")
-		f.Delay = zero(t.duration(delay, "duration", time.Millisecond))
+		f.Delay = zero(t.Duration(delay, "duration", time.Millisecond))
 	}
 	if abort := n.Get("abort"); abort != nil {
 		f.AbortPercent = percent(abort, "percent")

@@ -17,7 +17,6 @@ import (
 	"github.com/mesh-compile/mesh-compile/compiler/load"
 	"github.com/mesh-compile/mesh-compile/compiler/load/structural"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
-	"github.com/mesh-compile/mesh-compile/compiler/source"
 	"github.com/mesh-compile/mesh-compile/controller/api/v1alpha1"
 )
 
@@ -60,25 +59,6 @@ func document(read func(t *translator, spec *load.Node)) func(*load.Document) (*
 		if spec := doc.Root.Get("spec"); spec != nil {
 			read(t, spec)
 		}
-		return &t.out, append(shape, elsewhere(t.Diags, shape)...)
+		return &t.out, append(shape, translate.Elsewhere(t.Diags, shape)...)
 	}
-}
-
-// elsewhere drops findings at places where the shape is already wrong: the first
-// mistake is to be mended first.
-func elsewhere(found, shape diag.List) diag.List {
-	if len(shape) == 0 {
-		return found
-	}
-	faulty := make(map[source.Span]bool, len(shape))
-	for i := range shape {
-		faulty[shape[i].Span] = true
-	}
-	var kept diag.List
-	for _, d := range found {
-		if !faulty[d.Span] {
-			kept = append(kept, d)
-		}
-	}
-	return kept
 }

@@ -10,15 +10,15 @@ import (
 )
 
 func (t *translator) timeouts(n *load.Node, r *mesh.Rule) {
-	if d := t.duration(n, "timeout", 0); d != nil {
+	if d := t.Duration(n, "timeout", 0); d != nil {
 		r.Timeout = &mesh.Timeout{Value: *d, Span: t.at(n, "timeout")}
 		if *d == 0 && n.Get("streamIdleTimeout") == nil {
 			w := t.wrong(t.at(n, "timeout"), "timeout 0s is none: a request that hangs would hold its resources for ever")
 			w.Fix = &diag.Fix{Message: "write streamIdleTimeout beside it, or a timeout"}
 		}
 	}
-	r.IdleTimeout = t.duration(n, "streamIdleTimeout", time.Millisecond)
-	r.MaxStream = t.duration(n, "maxStreamDuration", time.Millisecond)
+	r.IdleTimeout = t.Duration(n, "streamIdleTimeout", time.Millisecond)
+	r.MaxStream = t.Duration(n, "maxStreamDuration", time.Millisecond)
 }
 
 var (
@@ -34,7 +34,7 @@ func (t *translator) retry(n *load.Node) *mesh.Retry {
 	}
 	r := &mesh.Retry{
 		Attempts:           zero(number(n, "attempts")),
-		PerTry:             t.duration(n, "perTryTimeout", time.Millisecond),
+		PerTry:             t.Duration(n, "perTryTimeout", time.Millisecond),
 		Conditions:         texts(n, "conditions"),
 		Statuses:           numbers(n, "statuses"),
 		Methods:            slices.Clone(idempotent),
@@ -55,8 +55,8 @@ func (t *translator) backoff(n *load.Node, r *mesh.Retry) {
 	if n == nil {
 		return
 	}
-	r.BackoffBase = t.duration(n, "base", time.Millisecond)
-	r.BackoffMax = t.duration(n, "max", time.Millisecond)
+	r.BackoffBase = t.Duration(n, "base", time.Millisecond)
+	r.BackoffMax = t.Duration(n, "max", time.Millisecond)
 	if r.BackoffBase != nil && r.BackoffMax != nil && *r.BackoffMax < *r.BackoffBase {
 		t.wrong(t.at(n, "max"), "max %q is shorter than base %q", text(n, "max"), text(n, "base"))
 	}
@@ -78,7 +78,7 @@ func (t *translator) sticky(rule *load.Node, r *mesh.Rule) *mesh.Sticky {
 		cookie := n.Get("cookie")
 		t.unsupported(cookie, "path", "leave it out: the cookie is for every path")
 		s.Cookie = t.cookieName(cookie)
-		s.TTL = zero(t.duration(cookie, "ttl", time.Second))
+		s.TTL = zero(t.Duration(cookie, "ttl", time.Second))
 	case "sourceIP":
 		t.unsupported(n, "sourceIP", "use a header or a cookie")
 	}

@@ -88,7 +88,7 @@ func (t *translator) hash(n *load.Node, lb *mesh.LoadBalancing) {
 		lb.Hash.SourceIP = true
 	case "cookie":
 		c := first.Get("cookie")
-		lb.Hash.Cookie = &mesh.HashCookie{Name: t.cookieName(c), Path: text(c, "path"), TTL: t.duration(c, "ttl", time.Second)}
+		lb.Hash.Cookie = &mesh.HashCookie{Name: t.cookieName(c), Path: text(c, "path"), TTL: t.Duration(c, "ttl", time.Second)}
 	}
 }
 
@@ -101,7 +101,7 @@ func (t *translator) slowStart(n *load.Node, lb *mesh.LoadBalancing) {
 		t.wrong(n.Field("slowStart").KeySpan, "slowStart has no meaning with policy %s: write policy round-robin or least-request", lb.Policy)
 	}
 	t.unsupported(s, "minWeightPercent", "leave it out: a new endpoint begins with 10 percent")
-	lb.SlowStart = t.duration(s, "window", time.Millisecond)
+	lb.SlowStart = t.Duration(s, "window", time.Millisecond)
 }
 
 func (t *translator) connections(n *load.Node) *mesh.Connections {
@@ -109,9 +109,9 @@ func (t *translator) connections(n *load.Node) *mesh.Connections {
 		return nil
 	}
 	c := &mesh.Connections{
-		ConnectTimeout:        t.duration(n, "connectTimeout", time.Millisecond),
-		IdleTimeout:           t.duration(n, "idleTimeout", time.Millisecond),
-		MaxConnectionDuration: t.duration(n, "maxDuration", time.Millisecond),
+		ConnectTimeout:        t.Duration(n, "connectTimeout", time.Millisecond),
+		IdleTimeout:           t.Duration(n, "idleTimeout", time.Millisecond),
+		MaxConnectionDuration: t.Duration(n, "maxDuration", time.Millisecond),
 		MaxRequests:           zero(number(n, "maxRequestsPerConnection")),
 		Span:                  n.Span,
 	}
@@ -157,8 +157,8 @@ func (t *translator) outlierDetection(n *load.Node) *mesh.OutlierDetection {
 		ConsecutiveGatewayErrors: number(n, "consecutiveGatewayErrors"),
 		ConsecutiveLocalErrors:   number(n, "consecutiveLocalErrors"),
 		SplitLocalErrors:         n.Get("consecutiveLocalErrors") != nil,
-		Interval:                 t.duration(n, "interval", time.Millisecond),
-		BaseEjectionTime:         t.duration(n, "baseEjectionTime", time.Millisecond),
+		Interval:                 t.Duration(n, "interval", time.Millisecond),
+		BaseEjectionTime:         t.Duration(n, "baseEjectionTime", time.Millisecond),
 		MaxEjectionPercent:       number(n, "maxEjectionPercent"),
 		Span:                     n.Span,
 	}

@@ -51,3 +51,22 @@ func (r *Report) Origin(d mesh.Dialect) mesh.Origin {
 		Span:      r.Doc.Root.Nearest("metadata", "name"),
 	}
 }
+
+// Elsewhere drops findings at places where the document's shape is already wrong:
+// the first mistake is to be mended first.
+func Elsewhere(found, shape diag.List) diag.List {
+	if len(shape) == 0 {
+		return found
+	}
+	faulty := make(map[source.Span]bool, len(shape))
+	for i := range shape {
+		faulty[shape[i].Span] = true
+	}
+	var kept diag.List
+	for _, d := range found {
+		if !faulty[d.Span] {
+			kept = append(kept, d)
+		}
+	}
+	return kept
+}
