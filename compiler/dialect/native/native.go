@@ -32,6 +32,7 @@ func Translators() map[string]func(*load.Document) (*mesh.Fragment, diag.List) {
 		"Mesh":                 document((*translator).mesh),
 		"MeshRoute":            document((*translator).meshRoute),
 		"MeshWorkload":         document((*translator).meshWorkload),
+		"PolicySync":           document(func(*translator, *load.Node) {}), // the controller's: its shape is checked
 		"PolicyTest":           document((*translator).policyTest),
 		"TrafficPolicy":        document((*translator).trafficPolicy),
 		"Waiver":               document((*translator).waiver),

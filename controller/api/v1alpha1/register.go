@@ -41,9 +41,20 @@ func Kinds() []KindInfo {
 		{"Mesh", "meshes", "mcmesh", false, func() any { return new(Mesh) }},
 		{"MeshRoute", "meshroutes", "mcroute", true, func() any { return new(MeshRoute) }},
 		{"MeshWorkload", "meshworkloads", "mcworkload", true, func() any { return new(MeshWorkload) }},
+		{"PolicySync", "policysyncs", "mcsync", true, func() any { return new(PolicySync) }},
 		{"PolicyTest", "policytests", "mctest", true, func() any { return new(PolicyTest) }},
 		{"TrafficPolicy", "trafficpolicies", "mctraffic", true, func() any { return new(TrafficPolicy) }},
 		{"Waiver", "waivers", "mcwaiver", true, func() any { return new(Waiver) }},
+	}
+}
+
+// Reports lists the kinds that controllers alone write, in alphabetical order. No
+// policy repository holds them.
+func Reports() []KindInfo {
+	return []KindInfo{
+		{"AuditReport", "auditreports", "mcaudit", true, func() any { return new(AuditReport) }},
+		{"FleetReport", "fleetreports", "mcfleet", true, func() any { return new(FleetReport) }},
+		{"Release", "releases", "mcrelease", true, func() any { return new(Release) }},
 	}
 }
 
@@ -59,9 +70,13 @@ func AddToScheme(s *runtime.Scheme) error {
 		&Mesh{}, &MeshList{},
 		&MeshRoute{}, &MeshRouteList{},
 		&MeshWorkload{}, &MeshWorkloadList{},
+		&PolicySync{}, &PolicySyncList{},
 		&PolicyTest{}, &PolicyTestList{},
 		&TrafficPolicy{}, &TrafficPolicyList{},
 		&Waiver{}, &WaiverList{},
+		&AuditReport{}, &AuditReportList{},
+		&FleetReport{}, &FleetReportList{},
+		&Release{}, &ReleaseList{},
 	)
 	metav1.AddToGroupVersion(s, SchemeGroupVersion)
 	return nil

@@ -22,6 +22,10 @@ const (
 	apiPackage = "./controller/api/v1alpha1"
 )
 
+// reports are the kinds that controllers alone write: they have a CRD, and
+// nothing for people who write documents.
+var reports = []string{"AuditReport", "FleetReport", "Release"}
+
 // model is the named types of the API, and the CRDs, in which controller-gen
 // has put each type in place of its name.
 type model struct {
@@ -69,8 +73,11 @@ func readModel(root string) (*model, error) {
 		p.NeedCRDFor(gk, nil)
 		def := p.CustomResourceDefinitions[gk]
 		crd.FixTopLevelMetadata(def)
-		m.kinds = append(m.kinds, gk.Kind)
 		m.crds[gk.Kind] = &def
+		if slices.Contains(reports, gk.Kind) {
+			continue
+		}
+		m.kinds = append(m.kinds, gk.Kind)
 		if err := m.add(p, roots[0], gk.Kind+"Spec"); err != nil {
 			return nil, err
 		}
