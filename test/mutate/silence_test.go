@@ -208,6 +208,9 @@ func TestEveryFieldIsThere(t *testing.T) {
 		}
 	}
 	for _, kind := range v1alpha1.Kinds() {
+		if kind.Kind == "PolicySync" {
+			continue // the controller's: it changes no release
+		}
 		spec, _ := reflect.TypeOf(kind.New()).Elem().FieldByName("Spec")
 		for _, name := range slices.Sorted(maps.Keys(fieldNames(spec.Type, map[reflect.Type]bool{}))) {
 			if !have[name] && !unsupported[name] && !certificates[name] {
