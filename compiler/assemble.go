@@ -42,6 +42,12 @@ func (r *run) assemble() {
 		b.AddLeaf(u.leaf)
 	}
 	r.aux(b)
+	discovery, err := r.next.discovery()
+	if err != nil {
+		r.fail(fmt.Errorf("assembling the release: %w", err))
+		return
+	}
+	b.Aux(artifact.Discovery, discovery)
 	release, err := b.Build()
 	if err != nil {
 		r.fail(fmt.Errorf("assembling the release: %w", err))

@@ -1,6 +1,8 @@
 package compiler
 
 import (
+	"bytes"
+	"cmp"
 	"slices"
 
 	"github.com/mesh-compile/mesh-compile/compiler/artifact"
@@ -62,6 +64,81 @@ func targetPorts(b *check.Backend) []uint32 {
 		ports = append(ports, b.Port.Number)
 	}
 	return ports
+}
+
+// discovery encodes where the endpoints of all EDS clusters are found. A service
+// is encoded when it changed, and the whole digested when a part did.
+func (g *generated) discovery() (artifact.Blob, error) {
+	var parts [][]byte
+	for _, s := range g.mesh.Services() {
+		part, err := g.discovered.Get(s, func() ([]byte, error) { return discovered(s) })
+		if err != nil {
+			return artifact.Blob{}, err
+		}
+		if part != nil {
+			parts = append(parts, part)
+		}
+	}
+	data := artifact.EncodeDiscovery(parts)
+	if g.release != nil {
+		if old, ok := g.release.AuxBlob(artifact.Discovery); ok && bytes.Equal(old.Bytes(), data) {
+			return old, nil
+		}
+	}
+	return artifact.NewBlob(data), nil
+}
+
+// discovered encodes a service, nil where none of its clusters asks for endpoints.
+func discovered(s *check.Service) ([]byte, error) {
+	out := artifact.DiscoveredService{Namespace: s.Namespace, Name: s.Name}
+	for _, p := range s.Ports {
+		for _, b := range p.Backends {
+			if xds.Discovered(b) {
+				out.Clusters = append(out.Clusters, artifact.DiscoveredCluster{
+					Name: xds.ClusterName(b), PortName: p.Name, Targets: targetPorts(b),
+					Selector: b.Selector, Written: written(b),
+				})
+			}
+		}
+	}
+	if out.Clusters == nil {
+		return nil, nil
+	}
+	return out.Encode()
+}
+
+// written are the endpoints that the policies give a backend.
+func written(b *check.Backend) []artifact.WrittenEndpoint {
+	var out []artifact.WrittenEndpoint
+	for _, w := range b.Workloads {
+		for _, in := range w.Inbound {
+			if !leads(in, b.Port) {
+				continue
+			}
+			for _, e := range w.Endpoints {
+				// One that is written with another port is the endpoint of a service
+				// of one port, and of no port of a larger one.
+				if e.Port != 0 && e.Port != in.Port && len(b.Port.Service.Ports) > 1 {
+					continue
+				}
+				out = append(out, artifact.WrittenEndpoint{
+					Host: e.Address, Port: cmp.Or(e.Port, in.Port), Locality: cmp.Or(e.Locality, w.Locality), Weight: e.Weight,
+				})
+			}
+			break
+		}
+	}
+	for _, e := range b.Static {
+		out = append(out, artifact.WrittenEndpoint{Host: e.Address, Port: e.Port, Locality: e.Locality, Weight: e.Weight})
+	}
+	return out
+}
+
+// leads reports whether a service's port leads to a port of a workload.
+func leads(in *check.Inbound, p *check.Port) bool {
+	return slices.ContainsFunc(in.Services, func(s *check.Port) bool {
+		return s.Service.Key() == p.Service.Key() && s.Number == p.Number
+	})
 }
 
 func agentPolicy(w *check.Workload) artifact.AgentPolicy {

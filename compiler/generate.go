@@ -16,14 +16,15 @@ import (
 // generated is what the last run that came so far made. Later runs take over
 // what did not change, whatever was wrong with the commits between.
 type generated struct {
-	release   *artifact.Release
-	mesh      *check.Mesh
-	generator *xds.Generator
-	access    *memo.Table[*check.Inbound, xds.PortAccess]
-	lists     *memo.Table[*xds.List, *artifact.List]
-	limits    *memo.Table[*xds.List, artifact.Blob] // by the clusters that they are about
-	servers   *memo.Table[serverKey, server]
-	units     map[*check.Workload]*unit
+	release    *artifact.Release
+	mesh       *check.Mesh
+	generator  *xds.Generator
+	access     *memo.Table[*check.Inbound, xds.PortAccess]
+	lists      *memo.Table[*xds.List, *artifact.List]
+	limits     *memo.Table[*xds.List, artifact.Blob] // by the clusters that they are about
+	servers    *memo.Table[serverKey, server]
+	discovered *memo.Table[*check.Service, []byte]
+	units      map[*check.Workload]*unit
 }
 
 // unit is everything of a release that belongs to one workload. It is kept by
@@ -42,13 +43,14 @@ func (g *generated) next(m *check.Mesh) *generated {
 		g = &generated{release: g.release, generator: g.generator}
 	}
 	return &generated{
-		mesh:      m,
-		generator: xds.NewGenerator(m, g.generator),
-		access:    memo.New(g.access),
-		lists:     memo.New(g.lists),
-		limits:    memo.New(g.limits),
-		servers:   memo.New(g.servers),
-		units:     make(map[*check.Workload]*unit, len(m.Workloads())),
+		mesh:       m,
+		generator:  xds.NewGenerator(m, g.generator),
+		access:     memo.New(g.access),
+		lists:      memo.New(g.lists),
+		limits:     memo.New(g.limits),
+		servers:    memo.New(g.servers),
+		discovered: memo.New(g.discovered),
+		units:      make(map[*check.Workload]*unit, len(m.Workloads())),
 	}
 }
 

@@ -23,6 +23,9 @@ const (
 	SourceMap = "source-map"
 	// CheckedMesh is the auxiliary blob with the canonical checked mesh.
 	CheckedMesh = "checked-mesh"
+	// Discovery is the auxiliary blob that says where the endpoints of each EDS
+	// cluster are found; see [DecodeDiscovery].
+	Discovery = "discovery"
 )
 
 // A Release is everything compiled from one commit, in memory, immutable.
@@ -76,6 +79,12 @@ func (r *Release) Shared(name string) (Digest, bool) {
 func (r *Release) Aux(name string) ([]byte, bool) {
 	d, ok := r.aux[name]
 	return r.blobs[d], ok
+}
+
+// AuxBlob is Aux with its digest, for a later release that has the same.
+func (r *Release) AuxBlob(name string) (Blob, bool) {
+	d, ok := r.aux[name]
+	return Blob{d, r.blobs[d]}, ok
 }
 
 // Envelope returns the signed document, nil in a release that is not signed.

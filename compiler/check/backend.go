@@ -52,7 +52,7 @@ func (c *checker) backends(s *site) {
 func (c *checker) backend(s *site, p *Port, v *version, nodes []*node) *Backend {
 	b := &Backend{Port: p, Traffic: c.traffic(s, p.Number, v), DNS: s.dns}
 	if v != nil {
-		b.Version = v.name
+		b.Version, b.Selector = v.name, v.selector()
 	}
 	for _, n := range nodes {
 		b.Workloads = append(b.Workloads, n.server)

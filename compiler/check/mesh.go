@@ -245,8 +245,10 @@ type MirrorTo struct {
 type Backend struct {
 	Port    *Port
 	Version string // "": all of the service
-	Traffic Traffic
-	TLS     BackendTLS
+	// Selector are the labels by which pods of the version are known; empty: all.
+	Selector map[string]string
+	Traffic  Traffic
+	TLS      BackendTLS
 	// Identities are the SPIFFE ids that may answer, sorted: the pinned SANs.
 	Identities []string
 	Workloads  []*Workload

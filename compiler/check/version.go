@@ -53,11 +53,27 @@ func (c *checker) findVersions(s *site) {
 }
 
 func (v *version) selects(n *node) bool {
-	if v.policy.Labels == nil && v.dialect == mesh.Native {
+	if v.byName() {
 		return n.version == v.name
 	}
 	return Selects(v.policy.Labels, n.doc.Labels)
 }
+
+// byName reports whether the version is those workloads that say its name.
+func (v *version) byName() bool {
+	return v.policy == nil || v.policy.Labels == nil && v.dialect == mesh.Native
+}
+
+// selector is what the version is by labels of pods.
+func (v *version) selector() map[string]string {
+	if v.byName() {
+		return map[string]string{versionLabel: v.name}
+	}
+	return v.policy.Labels
+}
+
+// versionLabel is where workloads of Kubernetes say their version.
+const versionLabel = "version"
 
 // emptyVersion reports a version without workloads.
 func (s *site) emptyVersion(p *mesh.VersionPolicy) {

@@ -108,7 +108,7 @@ func (c *checker) addNode(doc *mesh.Workload) {
 		})
 		return
 	}
-	n := &node{key: key, doc: doc, version: cmp.Or(doc.Version, doc.Labels["version"])}
+	n := &node{key: key, doc: doc, version: cmp.Or(doc.Version, doc.Labels[versionLabel])}
 	c.byNode[key] = n
 	c.nodes = append(c.nodes, n)
 }

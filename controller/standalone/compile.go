@@ -125,18 +125,16 @@ func (c *controller) options() compiler.Options {
 	return opt
 }
 
-// take makes a result live. Endpoints come first: an agent that has the release
-// asks for those of its new clusters at once.
+// take makes a result live.
 func (c *controller) take(result *compiler.Result, tree *open.Tree) error {
 	settings := result.Mesh.Settings()
 	if err := c.checkTrust(settings.TrustDomain, settings.TrustBundle); err != nil {
 		return err
 	}
 	c.result = result
-	if c.sameContent(result.Release) && c.targets != nil {
+	if c.sameContent(result.Release) {
 		return nil
 	}
-	c.setTargets(targets(result.Mesh))
 	return c.publish(result.Release, origin{commit: tree.Commit, tree: tree.TreeHash, findings: countFindings(result.Diagnostics)})
 }
 

@@ -41,8 +41,9 @@ type controller struct {
 	live      *live
 	// unstored is set while the live release is not on disk.
 	unstored bool
-	targets  map[string][]endpoints.Target
-	stored   []byte // the facts as they were written last
+	// discovery says what the resolver resolves.
+	discovery []byte
+	stored    []byte // the facts as they were written last
 
 	serving  atomic.Pointer[live] // live, for others than the loop
 	ahead    chan uint64          // sequences that agents have and we do not know

@@ -72,7 +72,7 @@ func (c *controller) publish(r *artifact.Release, from origin) error {
 		return err
 	}
 	if err := c.storeFacts(r); err != nil {
-		return fmt.Errorf("writing the endpoints: %w", err)
+		return fmt.Errorf("writing the workloads: %w", err)
 	}
 	c.unstored = true
 	return c.serve(r.WithEnvelope(envelope), now)
@@ -103,6 +103,11 @@ func (c *controller) serve(r *artifact.Release, now time.Time) error {
 	if err := c.trust.set(bundle); err != nil {
 		return err
 	}
+	// Endpoints come first: an agent that has the release asks for those of its new
+	// clusters at once.
+	if err := c.resolve(r); err != nil {
+		return err
+	}
 	if err := c.deliver.Publish(r); err != nil {
 		return err
 	}
@@ -122,10 +127,28 @@ func trustBundle(r *artifact.Release) ([]byte, bool) {
 	return r.Blob(d)
 }
 
+// resolve keeps the endpoints that the release's policies write in the table.
+func (c *controller) resolve(r *artifact.Release) error {
+	data, ok := r.Aux(artifact.Discovery)
+	if !ok {
+		return nil // made by an earlier version: agents keep the endpoints they have
+	}
+	if bytes.Equal(data, c.discovery) {
+		return nil
+	}
+	services, err := artifact.DecodeDiscovery(data)
+	if err != nil {
+		return err
+	}
+	c.discovery = data
+	c.resolver.Set(endpoints.Written(services))
+	return nil
+}
+
 // storeFacts writes what goes with a release, if it is not written yet. It comes
 // before agents have the release: join tokens are made from it.
 func (c *controller) storeFacts(r *artifact.Release) error {
-	f := facts{Version: 1, Workloads: map[string]string{}, Endpoints: c.targets}
+	f := facts{Version: 1, Workloads: map[string]string{}}
 	for _, l := range r.Leaves() {
 		f.Workloads[l.Workload] = l.SPIFFEID
 	}
@@ -150,13 +173,6 @@ func (c *controller) restore() error {
 	if err != nil {
 		return fmt.Errorf("reading the stored release: %w", err)
 	}
-	var f facts
-	if err := readJSON(c.cfg.factsFile(), &f); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("reading the stored endpoints: %w", err)
-	}
-	if f.Endpoints != nil {
-		c.setTargets(f.Endpoints)
-	}
 	doc, digest, err := c.keys.root.OpenRelease(r.Envelope())
 	if err != nil {
 		return fmt.Errorf("reading the stored release: %w", err)
@@ -170,11 +186,6 @@ func (c *controller) restore() error {
 		return fmt.Errorf("checking the stored release: %w", err)
 	}
 	return c.again()
-}
-
-func (c *controller) setTargets(t map[string][]endpoints.Target) {
-	c.targets = t
-	c.resolver.Set(t)
 }
 
 // shown is told the envelope that an agent runs. A release that our own key

@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/mesh-compile/mesh-compile/controller/endpoints"
 )
 
 // maxSequence is the largest integer of a signed document.
@@ -67,9 +65,8 @@ func (l *ledger) next(seen uint64) (uint64, error) {
 
 // facts are what goes with the stored release and is not in it.
 type facts struct {
-	Version   int                           `json:"version"`
-	Workloads map[string]string             `json:"workloads"` // name to identity
-	Endpoints map[string][]endpoints.Target `json:"endpoints"`
+	Version   int               `json:"version"`
+	Workloads map[string]string `json:"workloads"` // name to identity
 }
 
 func readJSON(file string, v any) error {

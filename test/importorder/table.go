@@ -31,6 +31,7 @@ compiler/check, compiler/reach < compiler/policytest, compiler/diff, compiler/gr
 policies < compiler/authz
 
 # releases
+compiler/durable < compiler/artifact, controller/*
 compiler/artifact < compiler/sign
 compiler/*, policies, schemas < compiler
 compiler < compiler/analyze/analyzetest
@@ -40,6 +41,7 @@ compiler < controller/reconcile, controller/admission, controller/standalone
 compiler/artifact, compiler/sign < controller/fetch, controller/deliver, agent, agent/*
 controller/delivery/v1 < controller/deliver, controller/identity, controller/standalone, agent, agent/*
 controller/peer < controller/deliver, controller/identity
+compiler/artifact < controller/endpoints
 controller/endpoints < controller/deliver
 controller/deliver, controller/identity, controller/endpoints < controller/standalone
 controller/endpoints < controller/endpoints/kubernetes
