@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
@@ -37,6 +38,11 @@ type Agent struct {
 	// envoyVersion is that of the program; a running Envoy of another version
 	// is one that somebody replaced the program of.
 	envoyVersion string
+	bootstrap    []byte // that Envoy is started with
+
+	// tokenFirst: a certificate was not believed and the token was. It belongs to
+	// keepIdentity.
+	tokenFirst bool
 
 	updates chan *deliveryv1.Update // from the controller, the newest only
 	start   chan struct{}           // closed when Envoy may start
@@ -46,6 +52,7 @@ type Agent struct {
 	root       *sign.TrustedRoot
 	credential *identity.Credential
 	active     *verify.Release // what Envoy has taken
+	appliedAt  time.Time       // when it did; zero when an earlier agent saw it
 	trying     *verify.Release // what Envoy is being given
 	status     status
 	changed    chan struct{} // closed and replaced when credential, active or report change
@@ -82,7 +89,7 @@ func (a *Agent) open(ctx context.Context) (err error) {
 	if a.envoyVersion, err = envoy.Version(ctx, a.config.Envoy.Path); err != nil {
 		return err
 	}
-	start, err := bootstrap.Encode(bootstrap.Options{
+	a.bootstrap, err = bootstrap.Encode(bootstrap.Options{
 		NodeID: a.config.Workload + "/" + a.config.Instance, Workload: a.config.Workload,
 		AgentSocket: a.config.agentSocket(), AdminSocket: a.config.adminSocket(),
 	})
@@ -99,7 +106,7 @@ func (a *Agent) open(ctx context.Context) (err error) {
 	e := a.config.Envoy
 	a.envoy = envoy.New(envoy.Config{
 		Path: e.Path, Args: e.Args, Concurrency: e.Concurrency, LogLevel: e.LogLevel, DrainTime: e.DrainTime,
-		Dir: a.config.StateDir, Bootstrap: start, AdminSocket: a.config.adminSocket(),
+		Dir: a.config.StateDir, Bootstrap: a.bootstrap, AdminSocket: a.config.adminSocket(),
 	})
 	a.xds = xds.NewServer(xds.Options{
 		Warming: a.envoy.Admin().Warming, Deadline: a.config.Deadline, Grace: a.config.Grace,
@@ -149,6 +156,7 @@ func (a *Agent) run(ctx context.Context, server *grpc.Server, listener net.Liste
 	group.Go(func() error { return a.keepApplying(ctx) })
 	group.Go(func() error { return a.keepEndpoints(ctx) })
 	group.Go(func() error { return a.storeEndpoints(ctx) })
+	group.Go(func() error { return a.keepComparing(ctx) })
 	if a.config.Controller != "" {
 		group.Go(func() error { return a.keepConnected(ctx) })
 	}

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/mesh-compile/mesh-compile/agent/drift"
 	"github.com/mesh-compile/mesh-compile/agent/envoy"
 	"github.com/mesh-compile/mesh-compile/agent/verify"
 	"github.com/mesh-compile/mesh-compile/compiler/artifact"
@@ -154,7 +157,12 @@ func (a *Agent) renewRelease(r *verify.Release) error {
 	if err := a.store.Renew(r.State, &r.Record); err != nil {
 		return err
 	}
-	a.change(func() { a.active = r })
+	a.change(func() {
+		if a.active.Release.Sequence != r.Release.Sequence {
+			a.appliedAt = time.Now()
+		}
+		a.active = r
+	})
 	a.tell(r, deliveryv1.ReportRequest_STATE_APPLIED, "", "")
 	return nil
 }
@@ -179,7 +187,7 @@ func (a *Agent) activate(ctx context.Context, r *verify.Release) {
 		return
 	}
 	a.rejected = nil
-	a.change(func() { a.active, a.trying = r, nil })
+	a.change(func() { a.active, a.trying, a.appliedAt = r, nil, time.Now() })
 	a.config.Log.Info("a release is live", "sequence", r.Release.Sequence, "took", time.Since(began).Round(time.Millisecond))
 	a.tell(r, deliveryv1.ReportRequest_STATE_APPLIED, "", "")
 	if err := a.sweep(); err != nil {
@@ -285,7 +293,14 @@ func clip(words string) string {
 func (a *Agent) newReport(state deliveryv1.ReportRequest_State, code, words string) *deliveryv1.ReportRequest {
 	report := &deliveryv1.ReportRequest{
 		Workload: a.config.Workload, Instance: a.config.Instance,
-		State: state, Code: code, Error: clip(words),
+		State: state, Code: code, Error: clip(words), Drift: drift.Text(a.status.Drift),
+		AgentVersion: Version, EnvoyVersion: a.envoyVersion,
+	}
+	if r := a.active; r != nil {
+		report.RunningSequence, report.RunningDigest = r.Release.Sequence, r.Digest[:]
+	}
+	if !a.appliedAt.IsZero() {
+		report.AppliedAt = timestamppb.New(a.appliedAt)
 	}
 	if r := a.current(); r != nil && !r.Release.Trust.BundleDigest.IsZero() {
 		d := r.Release.Trust.BundleDigest

@@ -25,9 +25,14 @@ type Config struct {
 
 	Controller     string // host:port; empty runs from what is stored
 	ControllerName string // in its certificate; by default the host of Controller
+	CA             string // host:port of who issues certificates; by default Controller
+	CAName         string // in its certificate; by default the host of CA
 	RootFile       string // root.dsse.json, trusted for where it is
-	TokenFile      string // join token for the first certificate
-	StateDir       string
+	// TokenFile proves who the workload is where no certificate does: a one-time
+	// join token, or a token that is written anew before it expires. It is read
+	// whenever it is used.
+	TokenFile string
+	StateDir  string
 
 	Envoy EnvoyConfig
 	// Bind replaces the address of listeners by name; "" stands for all
@@ -40,6 +45,9 @@ type Config struct {
 
 	// Deadline and Grace are those of xds.Options, for tests.
 	Deadline, Grace time.Duration
+	// CompareInterval is how often what Envoy runs is compared with the release;
+	// 30 s where 0.
+	CompareInterval time.Duration
 }
 
 // EnvoyConfig says which Envoy to run.
@@ -123,7 +131,18 @@ func (c *Config) check() error {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	if c.CompareInterval == 0 {
+		c.CompareInterval = 30 * time.Second
+	}
+	return c.checkServers()
+}
+
+// checkServers names the certificates of the controller and the CA.
+func (c *Config) checkServers() error {
 	if c.Controller == "" {
+		if c.CA != "" {
+			return fmt.Errorf("ca %q: without a controller there is nothing to prove to anybody", c.CA)
+		}
 		return nil
 	}
 	host, _, err := net.SplitHostPort(c.Controller)
@@ -132,6 +151,18 @@ func (c *Config) check() error {
 	}
 	if c.ControllerName == "" {
 		c.ControllerName = host
+	}
+	if c.CA == "" {
+		c.CA = c.Controller
+		if c.CAName == "" {
+			c.CAName = c.ControllerName
+		}
+	}
+	if host, _, err = net.SplitHostPort(c.CA); err != nil {
+		return fmt.Errorf("ca %q: want host:port", c.CA)
+	}
+	if c.CAName == "" {
+		c.CAName = host
 	}
 	return nil
 }

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"context"
+	"errors"
+	"math/rand/v2"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -11,6 +13,10 @@ import (
 	"github.com/mesh-compile/mesh-compile/agent/fetch"
 	deliveryv1 "github.com/mesh-compile/mesh-compile/controller/delivery/v1"
 )
+
+// spread is how long the agents of a replica that goes away take to leave it, or
+// to come back to another: each waits for a part of it that chance gives.
+const spread = 2 * time.Second
 
 // keepConnected watches the controller, and comes back after every loss.
 func (a *Agent) keepConnected(ctx context.Context) error {
@@ -24,20 +30,25 @@ func (a *Agent) keepConnected(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if time.Since(began) > lost.Last {
-			lost.Reset()
-		}
 		a.config.Log.Warn("lost the controller", "controller", a.config.Controller, "error", err)
 		a.change(func() { a.status.ControllerError = err.Error(); a.status.Connected = false })
-		backoff := &lost
-		if grpcstatus.Code(err) == codes.NotFound {
-			backoff = &unknown
+		wait := lost.Wait
+		switch {
+		case grpcstatus.Code(err) == codes.NotFound:
+			wait = unknown.Wait
+		case time.Since(began) > lost.Last:
+			lost.Reset()
+			wait = waitSpread
 		}
-		if !backoff.Wait(ctx) {
+		if !wait(ctx) {
 			return nil
 		}
 	}
 	return nil
+}
+
+func waitSpread(ctx context.Context) bool {
+	return sleepUntil(ctx, time.Now().Add(rand.N(spread)))
 }
 
 func (a *Agent) waitCredential(ctx context.Context) bool {
@@ -55,9 +66,13 @@ func (a *Agent) waitCredential(ctx context.Context) bool {
 	}
 }
 
-// connect runs the streams of one connection; the first that ends, ends all.
+// errMoves ends the streams of a connection that another one follows.
+var errMoves = errors.New("the controller closes the connection")
+
+// connect runs the streams until they are lost. A controller that only asks to
+// leave (GOAWAY) has the agent at another replica before it ends.
 func (a *Agent) connect(ctx context.Context) error {
-	config, err := a.tlsConfig()
+	config, err := a.tlsConfig(a.config.ControllerName)
 	if err != nil {
 		return err
 	}
@@ -68,10 +83,30 @@ func (a *Agent) connect(ctx context.Context) error {
 	defer client.Close()
 	a.change(func() { a.client = client })
 	defer a.change(func() { a.client = nil })
+	for {
+		if err := a.stream(ctx, client); !errors.Is(err, errMoves) {
+			return err
+		}
+		a.config.Log.Info("goes to another connection: the controller asks to", "controller", a.config.Controller)
+	}
+}
+
+// stream runs the streams; the first that ends, ends all. Blobs that are on their
+// way come by the old connection while new streams use the next.
+func (a *Agent) stream(ctx context.Context, client *fetch.Client) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return client.Watch(ctx, a.watchRequest(), a.enqueue) })
 	group.Go(func() error { return a.keepReporting(ctx, client) })
 	group.Go(func() error { return a.watchEndpoints(ctx, client) })
+	group.Go(func() error {
+		if err := client.Leaving(ctx); err != nil {
+			return err
+		}
+		if !waitSpread(ctx) {
+			return ctx.Err()
+		}
+		return errMoves
+	})
 	return group.Wait()
 }
 
@@ -79,7 +114,7 @@ func (a *Agent) watchRequest() *deliveryv1.WatchRequest {
 	state := a.store.State()
 	return &deliveryv1.WatchRequest{
 		Workload: a.config.Workload, Sequence: state.Mark.Sequence, Envelope: state.Proof,
-		AgentVersion: Version, EnvoyVersion: a.envoyVersion,
+		AgentVersion: Version, EnvoyVersion: a.envoyVersion, Instance: a.config.Instance,
 	}
 }
 

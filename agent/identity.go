@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -85,7 +86,7 @@ func (a *Agent) currentCredential() (c *identity.Credential) {
 
 // renew gets one certificate and puts it to use.
 func (a *Agent) renew(ctx context.Context) error {
-	config, err := a.tlsConfig()
+	config, err := a.tlsConfig(a.config.CAName)
 	if err != nil {
 		return err
 	}
@@ -115,18 +116,37 @@ func (a *Agent) renew(ctx context.Context) error {
 	return a.serveSecrets()
 }
 
-// issue asks the controller. The certificate in hand proves who we are while it
-// is valid, and the token does before and after.
+// issue asks the CA. The certificate in hand proves who we are while it is valid,
+// and the token does before and after, and where the certificate is not believed:
+// in Kubernetes a token of the pod proves that the pod is still there.
 func (a *Agent) issue(ctx context.Context, config *tls.Config, have *identity.Credential, r *identity.Request) ([][]byte, error) {
+	valid := have != nil && time.Now().Before(have.Leaf.NotAfter)
+	var failed error
+	for _, byToken := range []bool{a.tokenFirst, !a.tokenFirst} {
+		if !byToken && !valid || byToken && valid && a.config.TokenFile == "" {
+			continue
+		}
+		chain, err := a.ask(ctx, config.Clone(), r, byToken)
+		if err == nil {
+			a.tokenFirst = byToken && valid // what was believed will be again
+			return chain, nil
+		}
+		failed = errors.Join(failed, err)
+	}
+	return nil, failed
+}
+
+// ask proves who we are in one way.
+func (a *Agent) ask(ctx context.Context, config *tls.Config, r *identity.Request, byToken bool) ([][]byte, error) {
 	token := ""
-	if have == nil || time.Now().After(have.Leaf.NotAfter) {
+	if byToken {
 		var err error
 		if token, err = a.token(); err != nil {
 			return nil, err
 		}
 		config.GetClientCertificate = nil
 	}
-	client, err := fetch.Dial(a.config.Controller, config)
+	client, err := fetch.Dial(a.config.CA, config)
 	if err != nil {
 		return nil, err
 	}
@@ -154,9 +174,11 @@ func (a *Agent) request(have *identity.Credential) (*identity.Request, error) {
 	return r, a.store.Write(requestFile, data)
 }
 
-// maxToken bounds a join token; a Kubernetes token has about 1 KiB.
+// maxToken bounds a token; a Kubernetes token has about 1 KiB.
 const maxToken = 16 << 10
 
+// token reads the token anew: who projects it into the pod replaces it before it
+// expires.
 func (a *Agent) token() (string, error) {
 	if a.config.TokenFile == "" {
 		return "", fmt.Errorf("reading the join token: there is no certificate, and no token file is configured")
@@ -171,12 +193,13 @@ func (a *Agent) token() (string, error) {
 	return strings.TrimSpace(string(data)), nil
 }
 
-func (a *Agent) tlsConfig() (*tls.Config, error) {
+// tlsConfig is for a server that has name in its certificate.
+func (a *Agent) tlsConfig(name string) (*tls.Config, error) {
 	roots, err := a.roots()
 	if err != nil {
-		return nil, fmt.Errorf("connecting to controller %s: %w", a.config.Controller, err)
+		return nil, fmt.Errorf("connecting to %s: %w", name, err)
 	}
-	return identity.ServerConfig(a.config.ControllerName, roots, a.currentCredential), nil
+	return identity.ServerConfig(name, roots, a.currentCredential), nil
 }
 
 // serveSecrets gives Envoy the certificate and the roots in force. Envoy is

@@ -21,6 +21,7 @@ func (a *Agent) serveMetrics(w http.ResponseWriter, r *http.Request) {
 	metric(w, "certificate_expiry_seconds", "gauge", "When the certificate expires, Unix time.", uint64(max(0, s.Certificate.Until.Unix())))
 	metric(w, "ready", "gauge", "1 when the proxy takes traffic.", number(s.Ready))
 	metric(w, "controller_connected", "gauge", "1 while the controller is there.", number(s.Connected))
+	metric(w, "drift", "gauge", "Differences between what Envoy runs and the release.", uint64(len(s.Drift)))
 	family(w, "updates_refused_total", "counter", "Updates that verification refused, by code.", "code", s.Refusals)
 	dropped := map[string]uint64{}
 	for reason, n := range s.Endpoints {

@@ -27,6 +27,7 @@ type status struct {
 	Applied         uint64
 	Rejected        uint64
 	Alarms          []string
+	Drift           []string
 }
 
 func (s *status) refused(code, words string) {
@@ -76,7 +77,9 @@ type Status struct {
 		envoy.State
 		Version string `json:"version"`
 	} `json:"envoy"`
-	Alarms    []string                    `json:"alarms,omitempty"`
+	Alarms []string `json:"alarms,omitempty"`
+	// Drift is how what Envoy runs differs from the release.
+	Drift     []string                    `json:"drift,omitempty"`
 	Refusals  map[string]uint64           `json:"refusals,omitempty"`
 	Applied   uint64                      `json:"applied"`
 	Rejected  uint64                      `json:"rejected"`
@@ -95,7 +98,7 @@ func (a *Agent) currentStatus(ctx context.Context) Status {
 		s := a.status
 		out.Connected, out.LastLoss, out.Certificate.Error = s.Connected, s.ControllerError, s.IdentityError
 		out.State, out.Code, out.Error = s.State, s.Code, s.Words
-		out.Applied, out.Rejected, out.Alarms = s.Applied, s.Rejected, s.Alarms
+		out.Applied, out.Rejected, out.Alarms, out.Drift = s.Applied, s.Rejected, s.Alarms, s.Drift
 		out.Refusals = map[string]uint64{}
 		for code, n := range s.Refusals {
 			out.Refusals[code] = n

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 
@@ -42,9 +43,11 @@ type Client struct {
 }
 
 // Dial returns a client that connects when it is used. The TLS configuration
-// says who the controller must be and which certificate to show.
+// says who the controller must be and which certificate to show. The name is
+// resolved for every connection: behind it may be other replicas each time.
 func Dial(target string, config *tls.Config) (*Client, error) {
 	conn, err := grpc.NewClient("passthrough:///"+target,
+		grpc.WithContextDialer(anyReplica),
 		grpc.WithTransportCredentials(credentials.NewTLS(config)),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
 		// A controller that is gone without a word is noticed within a minute.
@@ -54,6 +57,22 @@ func Dial(target string, config *tls.Config) (*Client, error) {
 		return nil, fmt.Errorf("connecting to controller %s: %w", target, err)
 	}
 	return &Client{conn: conn, delivery: deliveryv1.NewDeliveryClient(conn), identity: deliveryv1.NewIdentityClient(conn)}, nil
+}
+
+// Leaving returns nil when the connection was there and takes no more calls: the
+// controller has asked to leave it (GOAWAY), or it is lost. Calls that run go on
+// while they can; new ones make a connection of their own.
+func (c *Client) Leaving(ctx context.Context) error {
+	for was := false; ; {
+		state := c.conn.GetState()
+		if state != connectivity.Ready && was {
+			return nil
+		}
+		was = state == connectivity.Ready
+		if !c.conn.WaitForStateChange(ctx, state) {
+			return ctx.Err()
+		}
+	}
 }
 
 // Close ends all calls.

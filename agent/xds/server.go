@@ -3,6 +3,8 @@ package xds
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -155,6 +157,29 @@ func (s *Server) Counts() map[string]Counts {
 	out := make(map[string]Counts, len(s.counts))
 	for t, c := range s.counts {
 		out[t] = c
+	}
+	return out
+}
+
+// Secrets returns the versions of the secrets that are served, by name.
+func (s *Server) Secrets() map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[string]string{}
+	for name, r := range s.types[SecretType].served {
+		out[name] = r.GetVersion()
+	}
+	return out
+}
+
+// Leaving returns the names, by type URL, of what is served until [Server.Prune]
+// removes it.
+func (s *Server) Leaving() map[string][]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[string][]string{}
+	for typeURL, names := range s.leaving {
+		out[typeURL] = slices.Sorted(maps.Keys(names))
 	}
 	return out
 }

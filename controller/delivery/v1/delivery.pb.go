@@ -14,6 +14,7 @@ package deliveryv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -87,8 +88,11 @@ type WatchRequest struct {
 	Sequence uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	Envelope []byte `protobuf:"bytes,3,opt,name=envelope,proto3" json:"envelope,omitempty"`
 	// Version of the agent and of its Envoy, for minAgentVersion and minEnvoyVersion.
-	AgentVersion  string `protobuf:"bytes,4,opt,name=agent_version,json=agentVersion,proto3" json:"agent_version,omitempty"`
-	EnvoyVersion  string `protobuf:"bytes,5,opt,name=envoy_version,json=envoyVersion,proto3" json:"envoy_version,omitempty"`
+	AgentVersion string `protobuf:"bytes,4,opt,name=agent_version,json=agentVersion,proto3" json:"agent_version,omitempty"`
+	EnvoyVersion string `protobuf:"bytes,5,opt,name=envoy_version,json=envoyVersion,proto3" json:"envoy_version,omitempty"`
+	// Names this proxy among those of the workload, as in ReportRequest: while the
+	// stream is open, the proxy is there.
+	Instance      string `protobuf:"bytes,6,opt,name=instance,proto3" json:"instance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -154,6 +158,13 @@ func (x *WatchRequest) GetAgentVersion() string {
 func (x *WatchRequest) GetEnvoyVersion() string {
 	if x != nil {
 		return x.EnvoyVersion
+	}
+	return ""
+}
+
+func (x *WatchRequest) GetInstance() string {
+	if x != nil {
+		return x.Instance
 	}
 	return ""
 }
@@ -572,9 +583,20 @@ type ReportRequest struct {
 	// Stable code of a refusal: "release-signature".
 	Code string `protobuf:"bytes,7,opt,name=code,proto3" json:"code,omitempty"`
 	// Digest of the trust bundle in use.
-	TrustBundle   []byte `protobuf:"bytes,8,opt,name=trust_bundle,json=trustBundle,proto3" json:"trust_bundle,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	TrustBundle []byte `protobuf:"bytes,8,opt,name=trust_bundle,json=trustBundle,proto3" json:"trust_bundle,omitempty"`
+	// How what Envoy runs differs from the verified slice, bounded to 2 KiB; empty
+	// when it does not.
+	Drift        string `protobuf:"bytes,9,opt,name=drift,proto3" json:"drift,omitempty"`
+	AgentVersion string `protobuf:"bytes,10,opt,name=agent_version,json=agentVersion,proto3" json:"agent_version,omitempty"`
+	EnvoyVersion string `protobuf:"bytes,11,opt,name=envoy_version,json=envoyVersion,proto3" json:"envoy_version,omitempty"`
+	// When Envoy took the release that it runs.
+	AppliedAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=applied_at,json=appliedAt,proto3" json:"applied_at,omitempty"`
+	// Sequence and digest of the release that Envoy runs. They differ from sequence
+	// and release_digest when that one was rejected.
+	RunningSequence uint64 `protobuf:"varint,13,opt,name=running_sequence,json=runningSequence,proto3" json:"running_sequence,omitempty"`
+	RunningDigest   []byte `protobuf:"bytes,14,opt,name=running_digest,json=runningDigest,proto3" json:"running_digest,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ReportRequest) Reset() {
@@ -659,6 +681,48 @@ func (x *ReportRequest) GetCode() string {
 func (x *ReportRequest) GetTrustBundle() []byte {
 	if x != nil {
 		return x.TrustBundle
+	}
+	return nil
+}
+
+func (x *ReportRequest) GetDrift() string {
+	if x != nil {
+		return x.Drift
+	}
+	return ""
+}
+
+func (x *ReportRequest) GetAgentVersion() string {
+	if x != nil {
+		return x.AgentVersion
+	}
+	return ""
+}
+
+func (x *ReportRequest) GetEnvoyVersion() string {
+	if x != nil {
+		return x.EnvoyVersion
+	}
+	return ""
+}
+
+func (x *ReportRequest) GetAppliedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AppliedAt
+	}
+	return nil
+}
+
+func (x *ReportRequest) GetRunningSequence() uint64 {
+	if x != nil {
+		return x.RunningSequence
+	}
+	return 0
+}
+
+func (x *ReportRequest) GetRunningDigest() []byte {
+	if x != nil {
+		return x.RunningDigest
 	}
 	return nil
 }
@@ -812,13 +876,14 @@ var File_delivery_proto protoreflect.FileDescriptor
 
 const file_delivery_proto_rawDesc = "" +
 	"\n" +
-	"\x0edelivery.proto\x12\x17meshcompile.delivery.v1\"\xac\x01\n" +
+	"\x0edelivery.proto\x12\x17meshcompile.delivery.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc8\x01\n" +
 	"\fWatchRequest\x12\x1a\n" +
 	"\bworkload\x18\x01 \x01(\tR\bworkload\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x1a\n" +
 	"\benvelope\x18\x03 \x01(\fR\benvelope\x12#\n" +
 	"\ragent_version\x18\x04 \x01(\tR\fagentVersion\x12#\n" +
-	"\renvoy_version\x18\x05 \x01(\tR\fenvoyVersion\"z\n" +
+	"\renvoy_version\x18\x05 \x01(\tR\fenvoyVersion\x12\x1a\n" +
+	"\binstance\x18\x06 \x01(\tR\binstance\"z\n" +
 	"\x06Update\x12\x1a\n" +
 	"\benvelope\x18\x01 \x01(\fR\benvelope\x12\x12\n" +
 	"\x04leaf\x18\x02 \x01(\fR\x04leaf\x12\x14\n" +
@@ -843,7 +908,7 @@ const file_delivery_proto_rawDesc = "" +
 	"\x04port\x18\x02 \x01(\rR\x04port\x12\x1a\n" +
 	"\blocality\x18\x03 \x01(\tR\blocality\x12\x16\n" +
 	"\x06weight\x18\x04 \x01(\rR\x06weight\x12\x1a\n" +
-	"\bdraining\x18\x05 \x01(\bR\bdraining\"\xf5\x02\n" +
+	"\bdraining\x18\x05 \x01(\bR\bdraining\"\xe2\x04\n" +
 	"\rReportRequest\x12\x1a\n" +
 	"\bworkload\x18\x01 \x01(\tR\bworkload\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x1a\n" +
@@ -852,7 +917,15 @@ const file_delivery_proto_rawDesc = "" +
 	"\x05state\x18\x05 \x01(\x0e2,.meshcompile.delivery.v1.ReportRequest.StateR\x05state\x12\x14\n" +
 	"\x05error\x18\x06 \x01(\tR\x05error\x12\x12\n" +
 	"\x04code\x18\a \x01(\tR\x04code\x12!\n" +
-	"\ftrust_bundle\x18\b \x01(\fR\vtrustBundle\"X\n" +
+	"\ftrust_bundle\x18\b \x01(\fR\vtrustBundle\x12\x14\n" +
+	"\x05drift\x18\t \x01(\tR\x05drift\x12#\n" +
+	"\ragent_version\x18\n" +
+	" \x01(\tR\fagentVersion\x12#\n" +
+	"\renvoy_version\x18\v \x01(\tR\fenvoyVersion\x129\n" +
+	"\n" +
+	"applied_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tappliedAt\x12)\n" +
+	"\x10running_sequence\x18\r \x01(\x04R\x0frunningSequence\x12%\n" +
+	"\x0erunning_digest\x18\x0e \x01(\fR\rrunningDigest\"X\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTATE_APPLIED\x10\x01\x12\x12\n" +
@@ -888,39 +961,41 @@ func file_delivery_proto_rawDescGZIP() []byte {
 var file_delivery_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_delivery_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_delivery_proto_goTypes = []any{
-	(ReportRequest_State)(0), // 0: meshcompile.delivery.v1.ReportRequest.State
-	(*WatchRequest)(nil),     // 1: meshcompile.delivery.v1.WatchRequest
-	(*Update)(nil),           // 2: meshcompile.delivery.v1.Update
-	(*FetchRequest)(nil),     // 3: meshcompile.delivery.v1.FetchRequest
-	(*Blob)(nil),             // 4: meshcompile.delivery.v1.Blob
-	(*EndpointsRequest)(nil), // 5: meshcompile.delivery.v1.EndpointsRequest
-	(*EndpointsUpdate)(nil),  // 6: meshcompile.delivery.v1.EndpointsUpdate
-	(*ClusterEndpoints)(nil), // 7: meshcompile.delivery.v1.ClusterEndpoints
-	(*Endpoint)(nil),         // 8: meshcompile.delivery.v1.Endpoint
-	(*ReportRequest)(nil),    // 9: meshcompile.delivery.v1.ReportRequest
-	(*ReportResponse)(nil),   // 10: meshcompile.delivery.v1.ReportResponse
-	(*IssueRequest)(nil),     // 11: meshcompile.delivery.v1.IssueRequest
-	(*IssueResponse)(nil),    // 12: meshcompile.delivery.v1.IssueResponse
+	(ReportRequest_State)(0),      // 0: meshcompile.delivery.v1.ReportRequest.State
+	(*WatchRequest)(nil),          // 1: meshcompile.delivery.v1.WatchRequest
+	(*Update)(nil),                // 2: meshcompile.delivery.v1.Update
+	(*FetchRequest)(nil),          // 3: meshcompile.delivery.v1.FetchRequest
+	(*Blob)(nil),                  // 4: meshcompile.delivery.v1.Blob
+	(*EndpointsRequest)(nil),      // 5: meshcompile.delivery.v1.EndpointsRequest
+	(*EndpointsUpdate)(nil),       // 6: meshcompile.delivery.v1.EndpointsUpdate
+	(*ClusterEndpoints)(nil),      // 7: meshcompile.delivery.v1.ClusterEndpoints
+	(*Endpoint)(nil),              // 8: meshcompile.delivery.v1.Endpoint
+	(*ReportRequest)(nil),         // 9: meshcompile.delivery.v1.ReportRequest
+	(*ReportResponse)(nil),        // 10: meshcompile.delivery.v1.ReportResponse
+	(*IssueRequest)(nil),          // 11: meshcompile.delivery.v1.IssueRequest
+	(*IssueResponse)(nil),         // 12: meshcompile.delivery.v1.IssueResponse
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
 }
 var file_delivery_proto_depIdxs = []int32{
 	7,  // 0: meshcompile.delivery.v1.EndpointsUpdate.clusters:type_name -> meshcompile.delivery.v1.ClusterEndpoints
 	8,  // 1: meshcompile.delivery.v1.ClusterEndpoints.endpoints:type_name -> meshcompile.delivery.v1.Endpoint
 	0,  // 2: meshcompile.delivery.v1.ReportRequest.state:type_name -> meshcompile.delivery.v1.ReportRequest.State
-	1,  // 3: meshcompile.delivery.v1.Delivery.Watch:input_type -> meshcompile.delivery.v1.WatchRequest
-	3,  // 4: meshcompile.delivery.v1.Delivery.Fetch:input_type -> meshcompile.delivery.v1.FetchRequest
-	5,  // 5: meshcompile.delivery.v1.Delivery.WatchEndpoints:input_type -> meshcompile.delivery.v1.EndpointsRequest
-	9,  // 6: meshcompile.delivery.v1.Delivery.Report:input_type -> meshcompile.delivery.v1.ReportRequest
-	11, // 7: meshcompile.delivery.v1.Identity.Issue:input_type -> meshcompile.delivery.v1.IssueRequest
-	2,  // 8: meshcompile.delivery.v1.Delivery.Watch:output_type -> meshcompile.delivery.v1.Update
-	4,  // 9: meshcompile.delivery.v1.Delivery.Fetch:output_type -> meshcompile.delivery.v1.Blob
-	6,  // 10: meshcompile.delivery.v1.Delivery.WatchEndpoints:output_type -> meshcompile.delivery.v1.EndpointsUpdate
-	10, // 11: meshcompile.delivery.v1.Delivery.Report:output_type -> meshcompile.delivery.v1.ReportResponse
-	12, // 12: meshcompile.delivery.v1.Identity.Issue:output_type -> meshcompile.delivery.v1.IssueResponse
-	8,  // [8:13] is the sub-list for method output_type
-	3,  // [3:8] is the sub-list for method input_type
-	3,  // [3:3] is the sub-list for extension type_name
-	3,  // [3:3] is the sub-list for extension extendee
-	0,  // [0:3] is the sub-list for field type_name
+	13, // 3: meshcompile.delivery.v1.ReportRequest.applied_at:type_name -> google.protobuf.Timestamp
+	1,  // 4: meshcompile.delivery.v1.Delivery.Watch:input_type -> meshcompile.delivery.v1.WatchRequest
+	3,  // 5: meshcompile.delivery.v1.Delivery.Fetch:input_type -> meshcompile.delivery.v1.FetchRequest
+	5,  // 6: meshcompile.delivery.v1.Delivery.WatchEndpoints:input_type -> meshcompile.delivery.v1.EndpointsRequest
+	9,  // 7: meshcompile.delivery.v1.Delivery.Report:input_type -> meshcompile.delivery.v1.ReportRequest
+	11, // 8: meshcompile.delivery.v1.Identity.Issue:input_type -> meshcompile.delivery.v1.IssueRequest
+	2,  // 9: meshcompile.delivery.v1.Delivery.Watch:output_type -> meshcompile.delivery.v1.Update
+	4,  // 10: meshcompile.delivery.v1.Delivery.Fetch:output_type -> meshcompile.delivery.v1.Blob
+	6,  // 11: meshcompile.delivery.v1.Delivery.WatchEndpoints:output_type -> meshcompile.delivery.v1.EndpointsUpdate
+	10, // 12: meshcompile.delivery.v1.Delivery.Report:output_type -> meshcompile.delivery.v1.ReportResponse
+	12, // 13: meshcompile.delivery.v1.Identity.Issue:output_type -> meshcompile.delivery.v1.IssueResponse
+	9,  // [9:14] is the sub-list for method output_type
+	4,  // [4:9] is the sub-list for method input_type
+	4,  // [4:4] is the sub-list for extension type_name
+	4,  // [4:4] is the sub-list for extension extendee
+	0,  // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_delivery_proto_init() }
