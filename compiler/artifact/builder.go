@@ -15,6 +15,7 @@ type Builder struct {
 	leaves []Leaf
 	known  Release // what was added: blobs and lists
 	out    *Release
+	get    func(Digest) ([]byte, error) // for what is in neither; may be nil
 
 	disjoint map[[2]Digest]bool // pairs of lists known to share no resource
 }
@@ -166,7 +167,7 @@ func (b *Builder) includeBlob(d Digest, what string) error {
 }
 
 // find returns a blob without hashing it: its digest was computed when it was
-// added.
+// added, or is by get.
 func (b *Builder) find(d Digest) ([]byte, error) {
 	if data, ok := b.known.blobs[d]; ok {
 		return data, nil
@@ -174,7 +175,14 @@ func (b *Builder) find(d Digest) ([]byte, error) {
 	if data, ok := b.prev.blobs[d]; ok {
 		return data, nil
 	}
-	return nil, &BlobError{Digest: d, Reason: BlobMissing}
+	if b.get == nil {
+		return nil, &BlobError{Digest: d, Reason: BlobMissing}
+	}
+	data, err := b.get(d)
+	if err == nil {
+		b.known.blobs[d] = data
+	}
+	return data, err
 }
 
 func (b *Builder) includeSlice(d Digest) error {

@@ -63,6 +63,8 @@ type intake struct {
 	limits Limits
 	files  map[string][]byte
 	total  int64
+
+	fetched int // blobs that were asked for one by one
 }
 
 func (in *intake) add(name string, r io.Reader) error {
@@ -136,12 +138,10 @@ func (in *intake) build() (*Release, error) {
 		return nil, err
 	}
 	b := NewBuilder(nil)
-	b.leaves, b.known.inputs = m.Leaves, m.Inputs
-	b.known.shared, b.known.aux = m.Shared, m.Aux
 	if b.known.blobs, err = in.blobs(); err != nil {
 		return nil, err
 	}
-	r, err := b.Build()
+	r, err := b.buildManifest(m)
 	if err != nil {
 		return nil, err
 	}
@@ -168,11 +168,8 @@ func (in *intake) blobs() (map[Digest][]byte, error) {
 // compare finds what the manifest claims and the blobs do not give, and blobs
 // that nothing names.
 func (in *intake) compare(m Manifest, r *Release) error {
-	if got := (Merkle{Alg: MerkleAlg, Size: r.tree.size, Root: r.tree.root}); m.Merkle != got {
-		return fmt.Errorf("manifest: merkle is %v, its leaves give %v", m.Merkle, got)
-	}
-	if d := firstDifference(r.manifest, in.files[ManifestFile]); d != len(r.manifest) || d != len(in.files[ManifestFile]) {
-		return fmt.Errorf("manifest: byte %d is not what its leaves give", d)
+	if err := in.compareManifest(m, r); err != nil {
+		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(in.files)) {
 		d, err := blobName(name)
@@ -182,6 +179,16 @@ func (in *intake) compare(m Manifest, r *Release) error {
 		if _, ok := r.blobs[d]; !ok {
 			return fmt.Errorf("%s: nothing in the manifest leads to this blob", name)
 		}
+	}
+	return nil
+}
+
+func (in *intake) compareManifest(m Manifest, r *Release) error {
+	if got := (Merkle{Alg: MerkleAlg, Size: r.tree.size, Root: r.tree.root}); m.Merkle != got {
+		return fmt.Errorf("manifest: merkle is %v, its leaves give %v", m.Merkle, got)
+	}
+	if d := firstDifference(r.manifest, in.files[ManifestFile]); d != len(r.manifest) || d != len(in.files[ManifestFile]) {
+		return fmt.Errorf("manifest: byte %d is not what its leaves give", d)
 	}
 	return nil
 }

@@ -14,10 +14,12 @@ import (
 
 // WriteTar writes the release's directory as one tar+gzip layer: names in
 // order, no owner, no time.
-func (r *Release) WriteTar(w io.Writer) error {
+func (r *Release) WriteTar(w io.Writer) error { return writeTar(w, r.files()) }
+
+func writeTar(w io.Writer, files []file) error {
 	zip := gzip.NewWriter(w) // no name and no time in its header
 	out := tar.NewWriter(zip)
-	for _, f := range r.files() {
+	for _, f := range files {
 		header := &tar.Header{
 			Typeflag: tar.TypeReg, Name: f.name, Size: int64(len(f.data)), Mode: 0o644,
 			ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR,
@@ -37,9 +39,18 @@ func (r *Release) WriteTar(w io.Writer) error {
 
 // ReadTar reads what [Release.WriteTar] writes, as strictly as [Read].
 func ReadTar(r io.Reader, limits Limits) (*Release, error) {
-	zip, err := gzip.NewReader(r)
+	in, err := readTar(r, limits)
 	if err != nil {
 		return nil, fmt.Errorf("reading release: %w", err)
+	}
+	return in.release()
+}
+
+// readTar collects the files of a layer.
+func readTar(r io.Reader, limits Limits) (*intake, error) {
+	zip, err := gzip.NewReader(r)
+	if err != nil {
+		return nil, err
 	}
 	// What is expanded is bounded as a whole: tar adds a header and padding of
 	// less than 1024 bytes to a file.
@@ -49,13 +60,13 @@ func ReadTar(r io.Reader, limits Limits) (*Release, error) {
 	for {
 		header, err := archive.Next()
 		if errors.Is(err, io.EOF) {
-			return in.release()
+			return &in, nil
 		}
 		if err == nil {
 			err = in.addEntry(header, archive)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("reading release: %w", err)
+			return nil, err
 		}
 	}
 }

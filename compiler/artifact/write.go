@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/mesh-compile/mesh-compile/compiler/durable"
 )
 
 // Write writes the release as the directory dir. It is written beside dir,
@@ -47,7 +49,7 @@ func (r *Release) write(dir string) error {
 	if err := os.Rename(next, dir); err != nil {
 		return errors.Join(err, restore(last, dir))
 	}
-	return syncDir(parent)
+	return durable.SyncDir(parent)
 }
 
 func restore(last, dir string) error {
@@ -92,7 +94,7 @@ func (r *Release) fill(next, earlier string) error {
 			return err
 		}
 	}
-	return syncTree(next)
+	return durable.SyncTree(next)
 }
 
 // place links the earlier file when it has the same bytes, so that successive
@@ -109,12 +111,4 @@ func place(name, earlier string, data []byte) error {
 	}
 	_, err = f.Write(data)
 	return errors.Join(err, f.Close())
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -1,4 +1,4 @@
-package artifact
+package durable
 
 import (
 	"errors"
@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// syncTree makes the files below dir durable. One syncfs takes as long as one
+// SyncTree makes the files below dir durable. One syncfs takes as long as one
 // fsync, and a release has thousands of files.
-func syncTree(dir string) error {
+func SyncTree(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

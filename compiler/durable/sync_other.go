@@ -1,6 +1,6 @@
 //go:build !linux
 
-package artifact
+package durable
 
 import (
 	"errors"
@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 )
 
-// syncTree makes the files below dir durable, one by one.
-func syncTree(dir string) error {
+// SyncTree makes the files below dir durable, one by one.
+func SyncTree(dir string) error {
 	return filepath.WalkDir(dir, func(name string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
