@@ -14,11 +14,14 @@ type Endpoint struct {
 	Locality string // region/zone/subzone
 	Weight   uint32 // 0: 1
 	Draining bool
+	// Near are the zones whose clients are to use the endpoint, sorted, by ",":
+	// Kubernetes' hints (trafficDistribution). Empty: everybody.
+	Near string
 }
 
 func compareEndpoints(a, b Endpoint) int {
 	return cmp.Or(a.Address.Compare(b.Address), cmp.Compare(a.Port, b.Port),
-		cmp.Compare(a.Locality, b.Locality), cmp.Compare(a.Weight, b.Weight))
+		cmp.Compare(a.Locality, b.Locality), cmp.Compare(a.Weight, b.Weight), cmp.Compare(a.Near, b.Near))
 }
 
 // Table holds the endpoints of clusters. It is safe for concurrent use.
