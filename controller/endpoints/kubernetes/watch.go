@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 	"unique"
 
 	"github.com/go-logr/logr"
@@ -11,9 +12,11 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
 )
 
 // store takes what a reflector reads straight into the facts: objects themselves
@@ -74,11 +77,14 @@ func (s *Source) change(do func(*facts)) {
 	}
 }
 
-// reflect runs a reflector until ctx ends.
+// reflect runs a reflector until ctx ends. It comes back sooner than others, which
+// wait up to half a minute: endpoints that are old for so long cost requests.
 func (s *Source) reflect(ctx context.Context, what string, from cache.ListerWatcher, example runtime.Object, into cache.ReflectorStore) {
 	log := logr.FromSlogHandler(s.opt.Log.Handler())
-	r := cache.NewReflectorWithOptions(from, example, into, cache.ReflectorOptions{Name: what, Logger: &log})
-	r.RunWithContext(ctx)
+	r := cache.NewReflectorWithOptions(from, example, into, cache.ReflectorOptions{Name: what, Logger: &log, Backoff: &wait.Backoff{
+		Duration: 200 * time.Millisecond, Factor: 2, Steps: 5, Cap: 5 * time.Second, Jitter: 1,
+	}})
+	r.RunWithContext(klog.NewContext(ctx, log))
 }
 
 func (s *Source) watchSlices(ctx context.Context) {
