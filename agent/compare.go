@@ -119,7 +119,7 @@ func (a *Agent) wanted() (w drift.Want, r *verify.Release, ok bool) {
 // drifted notes what was found and reports it, when it is news.
 func (a *Agent) drifted(found []string) {
 	var known []string
-	a.view(func() { known = a.status.Drift })
+	a.view(func() { known, a.status.Compared = a.status.Drift, time.Now() })
 	if slices.Equal(found, known) {
 		return
 	}

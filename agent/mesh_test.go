@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -57,6 +58,9 @@ type controller struct {
 	subjects  []string // asked for by WatchEndpoints
 	corrupt   func(artifact.Digest, []byte) []byte
 	unknown   bool // the workload is in no release
+	tokenOnly bool // no certificate proves who is there
+	elsewhere bool // another server issues certificates
+	watched   int  // calls of Watch
 	away      int  // calls that were answered so
 	issued    int
 	changed   chan struct{}
@@ -87,15 +91,37 @@ func (c *controller) start(address string) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	pool := x509.NewCertPool()
-	pool.AddCert(c.ca)
-	c.server = grpc.NewServer(grpc.Creds(credentials.NewTLS(&tls.Config{
-		Certificates: []tls.Certificate{c.serverCertificate()}, ClientCAs: pool, ClientAuth: tls.VerifyClientCertIfGiven,
-	})))
+	c.server = c.newServer()
 	deliveryv1.RegisterDeliveryServer(c.server, c)
-	deliveryv1.RegisterIdentityServer(c.server, c)
+	if !c.elsewhere {
+		deliveryv1.RegisterIdentityServer(c.server, c)
+	}
 	c.address = l.Addr().String()
 	go c.server.Serve(l)
+}
+
+func (c *controller) newServer() *grpc.Server {
+	pool := x509.NewCertPool()
+	pool.AddCert(c.ca)
+	return grpc.NewServer(grpc.Creds(credentials.NewTLS(&tls.Config{
+		Certificates: []tls.Certificate{c.serverCertificate()}, ClientCAs: pool, ClientAuth: tls.VerifyClientCertIfGiven,
+	})))
+}
+
+// issueElsewhere has a server of its own issue certificates, and returns its address.
+func (c *controller) issueElsewhere() string {
+	c.stop()
+	c.elsewhere = true
+	c.start(c.address)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	server := c.newServer()
+	deliveryv1.RegisterIdentityServer(server, c)
+	go server.Serve(l)
+	c.t.Cleanup(server.Stop)
+	return l.Addr().String()
 }
 
 func (c *controller) stop() { c.server.Stop() }
@@ -181,7 +207,7 @@ func (c *controller) Issue(ctx context.Context, r *deliveryv1.IssueRequest) (*de
 	defer c.mu.Unlock()
 	id, ok := c.tokens[r.GetToken()]
 	delete(c.tokens, r.GetToken())
-	if chain := peerChain(ctx); len(chain) > 0 {
+	if chain := peerChain(ctx); len(chain) > 0 && !c.tokenOnly {
 		id, ok = chain[0].URIs[0].String(), true
 	}
 	if !ok {
@@ -193,6 +219,9 @@ func (c *controller) Issue(ctx context.Context, r *deliveryv1.IssueRequest) (*de
 
 // Watch implements Delivery.
 func (c *controller) Watch(_ *deliveryv1.WatchRequest, s grpc.ServerStreamingServer[deliveryv1.Update]) error {
+	c.mu.Lock()
+	c.watched++
+	c.mu.Unlock()
 	for {
 		c.mu.Lock()
 		update, changed, unknown := c.update, c.changed, c.unknown
@@ -326,6 +355,13 @@ func (c *controller) turnedAway() int {
 	return c.away
 }
 
+// all returns every report.
+func (c *controller) all() []*deliveryv1.ReportRequest {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.reports)
+}
+
 // report returns the newest report.
 func (c *controller) report() *deliveryv1.ReportRequest {
 	c.mu.Lock()
@@ -334,4 +370,16 @@ func (c *controller) report() *deliveryv1.ReportRequest {
 		return &deliveryv1.ReportRequest{}
 	}
 	return c.reports[len(c.reports)-1]
+}
+
+func (c *controller) issuedSoFar() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.issued
+}
+
+func (c *controller) watches() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.watched
 }

@@ -28,6 +28,7 @@ type status struct {
 	Rejected        uint64
 	Alarms          []string
 	Drift           []string
+	Compared        time.Time
 }
 
 func (s *status) refused(code, words string) {
@@ -79,7 +80,9 @@ type Status struct {
 	} `json:"envoy"`
 	Alarms []string `json:"alarms,omitempty"`
 	// Drift is how what Envoy runs differs from the release.
-	Drift     []string                    `json:"drift,omitempty"`
+	Drift []string `json:"drift,omitempty"`
+	// Compared is when it was looked at last.
+	Compared  time.Time                   `json:"compared,omitzero"`
 	Refusals  map[string]uint64           `json:"refusals,omitempty"`
 	Applied   uint64                      `json:"applied"`
 	Rejected  uint64                      `json:"rejected"`
@@ -98,7 +101,8 @@ func (a *Agent) currentStatus(ctx context.Context) Status {
 		s := a.status
 		out.Connected, out.LastLoss, out.Certificate.Error = s.Connected, s.ControllerError, s.IdentityError
 		out.State, out.Code, out.Error = s.State, s.Code, s.Words
-		out.Applied, out.Rejected, out.Alarms, out.Drift = s.Applied, s.Rejected, s.Alarms, s.Drift
+		out.Applied, out.Rejected, out.Alarms = s.Applied, s.Rejected, s.Alarms
+		out.Drift, out.Compared = s.Drift, s.Compared
 		out.Refusals = map[string]uint64{}
 		for code, n := range s.Refusals {
 			out.Refusals[code] = n

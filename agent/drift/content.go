@@ -28,9 +28,29 @@ func plain(m proto.Message) (tree, error) {
 	return out, json.Unmarshal(text, &out)
 }
 
-// differs says where what Envoy has differs from a wanted resource of the same
-// version; it is empty where it does not.
-func (c *Checker) differs(k kind, r xds.Resource, body json.RawMessage) string {
+// differs says how what Envoy has differs from a wanted resource; it is empty where
+// it does not. Content decides, where there is any to see.
+func (c *Checker) differs(k kind, r xds.Resource, h running) string {
+	another := "has the right version and another content"
+	if h.version != r.Version {
+		another = fmt.Sprintf("is another, version %.12s and not %.12s", h.version, r.Version)
+	}
+	versions := pair{k.typeURL, r.Name, h.version, r.Version}
+	switch {
+	case !h.whole && (h.version == r.Version || c.same[versions]):
+		return ""
+	case !h.whole:
+		return another
+	}
+	if where := c.content(k, r, h.body); where != "" {
+		return another + ": " + where
+	}
+	c.same[versions] = true
+	return ""
+}
+
+// content says where two contents differ.
+func (c *Checker) content(k kind, r xds.Resource, body json.RawMessage) string {
 	want, ok := c.plain[r.Version]
 	if !ok {
 		m := k.message()

@@ -3,6 +3,7 @@ package drift
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -29,12 +30,21 @@ type Get func(ctx context.Context, path string) ([]byte, error)
 type Checker struct {
 	get   Get
 	plain map[string]tree // of wanted resources, by version
+	same  map[pair]bool
 }
 
-// NewChecker returns a checker that asks by get.
-func NewChecker(get Get) *Checker { return &Checker{get: get, plain: map[string]tree{}} }
+// A pair of versions has one content. Envoy shows the first version of a listener
+// whose filter chains alone have changed since (ListenerImpl,
+// newListenerWithFilterChain), and of routes that are equal.
+type pair struct{ typeURL, name, have, want string }
 
-// Versions compares names and versions, which costs Envoy and the agent little
+// NewChecker returns a checker that asks by get.
+func NewChecker(get Get) *Checker {
+	return &Checker{get: get, plain: map[string]tree{}, same: map[pair]bool{}}
+}
+
+// Versions compares names and versions, and the content of what has another
+// version than when it was looked at last. It costs Envoy and the agent little
 // whatever the slice holds.
 func (c *Checker) Versions(ctx context.Context, w Want) ([]string, error) {
 	return c.check(ctx, w, false)
@@ -57,19 +67,28 @@ func (c *Checker) check(ctx context.Context, w Want, contents bool) ([]string, e
 	}
 	for _, k := range kinds {
 		have, err := c.dump(ctx, k, contents)
+		if err == nil && !contents && c.unsure(k, w, have) {
+			have, err = c.dump(ctx, k, true)
+		}
 		if err != nil {
 			return nil, err
 		}
-		found = append(found, c.compare(k, w, have, contents)...)
+		found = append(found, c.compare(k, w, have)...)
 	}
-	if contents {
-		c.forget(w)
-	}
+	c.forget(w)
 	return found, nil
 }
 
+// unsure reports whether the versions leave open what the content is.
+func (c *Checker) unsure(k kind, w Want, have map[string]running) bool {
+	return k.message != nil && slices.ContainsFunc(k.want(w), func(r xds.Resource) bool {
+		h, ok := have[r.Name]
+		return ok && h.version != r.Version && !c.same[pair{k.typeURL, r.Name, h.version, r.Version}]
+	})
+}
+
 // compare says how what Envoy has of a kind differs.
-func (c *Checker) compare(k kind, w Want, have map[string]running, contents bool) (found []string) {
+func (c *Checker) compare(k kind, w Want, have map[string]running) (found []string) {
 	for _, r := range k.want(w) {
 		h, ok := have[r.Name]
 		delete(have, r.Name)
@@ -77,11 +96,9 @@ func (c *Checker) compare(k kind, w Want, have map[string]running, contents bool
 		case !ok && !k.asked:
 			found = append(found, fmt.Sprintf("%s %q is missing", k.word, r.Name))
 		case !ok: // Envoy does not need it
-		case h.version != r.Version:
-			found = append(found, fmt.Sprintf("%s %q is another: version %.12s, the release has %.12s", k.word, r.Name, orNone(h.version), r.Version))
-		case contents && k.message != nil:
-			if where := c.differs(k, r, h.body); where != "" {
-				found = append(found, fmt.Sprintf("%s %q has the right version and another content: %s", k.word, r.Name, where))
+		default:
+			if words := c.differs(k, r, h); words != "" {
+				found = append(found, fmt.Sprintf("%s %q %s", k.word, r.Name, words))
 			}
 		}
 	}
@@ -101,18 +118,8 @@ func (c *Checker) forget(w Want) {
 			wanted[r.Version] = true
 		}
 	}
-	for version := range c.plain {
-		if !wanted[version] {
-			delete(c.plain, version)
-		}
-	}
-}
-
-func orNone(version string) string {
-	if version == "" {
-		return "none"
-	}
-	return version
+	maps.DeleteFunc(c.plain, func(version string, _ tree) bool { return !wanted[version] })
+	maps.DeleteFunc(c.same, func(p pair, _ bool) bool { return !wanted[p.want] })
 }
 
 // Limits of what is told about one proxy.

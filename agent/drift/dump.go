@@ -62,6 +62,7 @@ func secrets(w Want) (out []xds.Resource) {
 type running struct {
 	version string
 	body    json.RawMessage
+	whole   bool // body is all of it, and not the name alone
 }
 
 // entry is an element of any of the fields: envoy.admin.v3, ListenersConfigDump,
@@ -82,7 +83,8 @@ type entry struct {
 // dump asks Envoy for its resources of a kind, by name.
 func (c *Checker) dump(ctx context.Context, k kind, contents bool) (map[string]running, error) {
 	query := url.Values{"resource": {k.field}}
-	if !contents || k.message == nil {
+	whole := contents && k.message != nil
+	if !whole {
 		query.Set("mask", k.mask)
 	}
 	page, err := c.get(ctx, "/config_dump?"+query.Encode())
@@ -97,6 +99,7 @@ func (c *Checker) dump(ctx context.Context, k kind, contents bool) (map[string]r
 	for _, e := range answer.Configs {
 		name, r, ok := e.read()
 		if ok {
+			r.whole = whole
 			out[name] = r
 		}
 	}
