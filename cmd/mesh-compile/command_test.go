@@ -28,6 +28,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"envoy":    envoy,
 	"flip":     flip,
 	"mode":     mode,
+	"registry": registry,
 	"reversed": reversed,
 	"status":   status,
 }

@@ -28,6 +28,16 @@ blob's digest. It prints who signed what, from which commit.`,
 	return c
 }
 
+var errUnsigned = errors.New("it is not signed: \"mesh-compile build --key FILE --root FILE --sequence N\" signs it")
+
+// checkSigned verifies a whole release.
+func checkSigned(root *sign.TrustedRoot, r *artifact.Release) (*sign.ReleaseDoc, []sign.Key, error) {
+	if r.Envelope() == nil {
+		return nil, nil, errUnsigned
+	}
+	return sign.CheckRelease(root, r, time.Now())
+}
+
 func (a *app) runVerify(dir, rootFile string) error {
 	root, err := openRoot(rootFile)
 	if err != nil {
@@ -37,10 +47,7 @@ func (a *app) runVerify(dir, rootFile string) error {
 	if err != nil {
 		return a.refuse(dir, err)
 	}
-	if release.Envelope() == nil {
-		return a.refuse(dir, errors.New("it is not signed: \"mesh-compile build --key FILE --root FILE --sequence N\" signs it"))
-	}
-	doc, keys, err := sign.CheckRelease(root, release, time.Now())
+	doc, keys, err := checkSigned(root, release)
 	if err != nil {
 		return a.refuse(dir, err)
 	}
