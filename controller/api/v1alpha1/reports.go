@@ -47,6 +47,11 @@ type ProxyReport struct {
 	// Sequence and Digest of the release that it runs.
 	Sequence int64  `json:"sequence,omitempty"`
 	Digest   string `json:"digest,omitempty"`
+	// Applied is when it took that release.
+	Applied *metav1.Time `json:"applied,omitempty"`
+	// Rejected is the sequence of the release that Envoy did not take, where State is
+	// rejected.
+	Rejected int64 `json:"rejected,omitempty"`
 	// State is applied, rejected (by Envoy) or refused (by verification).
 	// +kubebuilder:validation:Enum=applied;rejected;refused
 	State string `json:"state"`
@@ -64,6 +69,8 @@ type ProxyReport struct {
 	Connected bool `json:"connected,omitempty"`
 	// Reported is when it said so.
 	Reported metav1.Time `json:"reported"`
+	// Left is when it ended to watch.
+	Left *metav1.Time `json:"left,omitempty"`
 }
 
 // AuditReport is the findings on the objects of one namespace, those included that
