@@ -135,7 +135,7 @@ func (c *controller) take(result *compiler.Result, tree *open.Tree) error {
 	if c.sameContent(result.Release) {
 		return nil
 	}
-	return c.publish(result.Release, origin{commit: tree.Commit, tree: tree.TreeHash, findings: countFindings(result.Diagnostics)})
+	return c.publish(result.Release, c.origin(tree.Commit, tree.TreeHash, countFindings(result.Diagnostics)))
 }
 
 // refuse records why the repository is not live and says what is instead.
@@ -143,7 +143,7 @@ func (c *controller) refuse(commit string, err error) {
 	c.status.refuse(commit, err)
 	what := "no release is live"
 	if c.live != nil {
-		what = fmt.Sprintf("release %d stays live", c.live.doc.Sequence)
+		what = fmt.Sprintf("release %d stays live", c.live.Doc.Sequence)
 	}
 	c.log.Error("the policies are refused, "+what, "commit", commit, "reason", err.Error())
 	if r := (*refusal)(nil); errors.As(err, &r) {

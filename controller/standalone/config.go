@@ -15,6 +15,7 @@ import (
 	"github.com/mesh-compile/mesh-compile/compiler"
 	"github.com/mesh-compile/mesh-compile/controller/endpoints"
 	"github.com/mesh-compile/mesh-compile/controller/identity"
+	"github.com/mesh-compile/mesh-compile/controller/signer"
 )
 
 // Config of a controller. Zero fields have the defaults that the comments name.
@@ -66,7 +67,7 @@ type Addresses struct{ Delivery, Status net.Addr }
 const (
 	DefaultListen          = "127.0.0.1:15010"
 	DefaultListenStatus    = "127.0.0.1:15014"
-	DefaultReleaseValidity = 90 * 24 * time.Hour
+	DefaultReleaseValidity = signer.DefaultValidity
 	DefaultCompileTimeout  = time.Minute
 	DefaultDebounce        = 50 * time.Millisecond
 	DefaultPoll            = 2 * time.Second

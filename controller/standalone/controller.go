@@ -22,6 +22,7 @@ import (
 	deliveryv1 "github.com/mesh-compile/mesh-compile/controller/delivery/v1"
 	"github.com/mesh-compile/mesh-compile/controller/endpoints"
 	"github.com/mesh-compile/mesh-compile/controller/identity"
+	"github.com/mesh-compile/mesh-compile/controller/signer"
 )
 
 // controller is one run of the process. What has no lock belongs to the loop.
@@ -31,22 +32,22 @@ type controller struct {
 	keys   keys
 	policy policy
 
-	ledger *ledger
+	signer *signer.Signer
 	seen   uint64           // highest sequence that an agent has shown
 	tried  string           // the commit that was compiled last
 	retry  bool             // what failed may succeed without a change of the repository
 	result *compiler.Result // the last that was taken
 	// compiling counts compilations that run, those that were given up too.
 	compiling atomic.Int32
-	live      *live
+	live      *signer.Signed
 	// unstored is set while the live release is not on disk.
 	unstored bool
 	// discovery says what the resolver resolves.
 	discovery []byte
 	stored    []byte // the facts as they were written last
 
-	serving  atomic.Pointer[live] // live, for others than the loop
-	ahead    chan uint64          // sequences that agents have and we do not know
+	serving  atomic.Pointer[signer.Signed] // live, for others than the loop
+	ahead    chan uint64                   // sequences that agents have and we do not know
 	joined   chan struct{}
 	deliver  *deliver.Server
 	table    *endpoints.Table
@@ -92,7 +93,7 @@ func newController(ctx context.Context, cfg Config) (*controller, error) {
 	}
 	root := c.keys.root.Document()
 	var err error
-	if c.ledger, err = openLedger(cfg.stateFile(), root.SequenceEpoch, root.MinReleaseSequence); err != nil {
+	if c.signer, err = signer.New(c.keys.root, c.keys.release, cfg.stateFile()); err != nil {
 		return nil, err
 	}
 	c.status.now = Status{Version: 1, Mesh: root.MeshID, Source: SourceStatus{Path: cfg.Path}}

@@ -34,7 +34,7 @@ func TestEndlessCompilation(t *testing.T) {
 	}
 	good := c.policy.open
 	c.update(t.Context())
-	if c.live == nil || c.live.doc.Sequence != 1 {
+	if c.live == nil || c.live.Doc.Sequence != 1 {
 		t.Fatalf("live is %+v", c.live)
 	}
 
@@ -47,8 +47,8 @@ func TestEndlessCompilation(t *testing.T) {
 	if r := c.status.snapshot(c.deliver).Refused; r == nil || !strings.Contains(r.Message, "longer than 10ms") {
 		t.Fatalf("refused: %+v", r)
 	}
-	if err := c.again(); err != nil || c.live.doc.Sequence != 2 {
-		t.Errorf("signing again: %v, sequence %d", err, c.live.doc.Sequence)
+	if err := c.again(); err != nil || c.live.Doc.Sequence != 2 {
+		t.Errorf("signing again: %v, sequence %d", err, c.live.Doc.Sequence)
 	}
 
 	c.policy.open, c.cfg.CompileTimeout = good, deadline
@@ -56,8 +56,8 @@ func TestEndlessCompilation(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.update(t.Context())
-	if c.live.doc.Sequence != 3 {
-		t.Errorf("release %d is live, want the policies that followed as 3", c.live.doc.Sequence)
+	if c.live.Doc.Sequence != 3 {
+		t.Errorf("release %d is live, want the policies that followed as 3", c.live.Doc.Sequence)
 	}
 
 	c.policy.open = func(context.Context) (*open.Tree, error) { return &open.Tree{FS: endless{end}}, nil }

@@ -8,8 +8,10 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/mesh-compile/mesh-compile/compiler/durable"
 	"github.com/mesh-compile/mesh-compile/compiler/sign"
 	"github.com/mesh-compile/mesh-compile/controller/identity"
+	"github.com/mesh-compile/mesh-compile/controller/signer"
 )
 
 // keys are those that keygen makes, but the root's own, which only its owner
@@ -54,12 +56,10 @@ func (k keys) check(dir string) error {
 	if domain := k.ca.TrustDomain().Name(); domain != doc.TrustDomain {
 		return fmt.Errorf("%s: %s is of trust domain %q, %s of %q", dir, rootFile, doc.TrustDomain, caFile, domain)
 	}
-	for _, id := range doc.Roles.Release.KeyIDs {
-		if id == k.release.Key().KeyID {
-			return nil
-		}
+	if err := signer.CheckKey(k.root, k.release); err != nil {
+		return fmt.Errorf("%s: %s does not go with %s: %w", dir, releaseKeyFile, rootFile, err)
 	}
-	return fmt.Errorf("%s: %s is not among the release keys of %s", dir, releaseKeyFile, rootFile)
+	return nil
 }
 
 // haveKeys reports whether there are keys, so that none are ever made over them.
@@ -97,8 +97,8 @@ func makeKeys(dir, meshID, trustDomain string) error {
 		made.Root.WritePrivateKey(filepath.Join(temp, rootKeyFile)),
 		made.Release.WritePrivateKey(filepath.Join(temp, releaseKeyFile)),
 		ca.WritePrivateKey(filepath.Join(temp, caKeyFile)),
-		replaceFile(filepath.Join(temp, caFile), ca.RootPEM(), 0o644),
-		replaceFile(filepath.Join(temp, rootFile), made.Document, 0o644),
+		durable.ReplaceFile(filepath.Join(temp, caFile), ca.RootPEM(), 0o644),
+		durable.ReplaceFile(filepath.Join(temp, rootFile), made.Document, 0o644),
 	)
 	if err != nil {
 		return err

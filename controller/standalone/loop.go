@@ -76,7 +76,7 @@ func (c *controller) renew() error {
 func (c *controller) report(doing string, err error) bool {
 	if err != nil {
 		c.log.Error(doing, "error", err)
-		c.status.refuse(c.live.doc.Source.Commit, err)
+		c.status.refuse(c.live.Doc.Source.Commit, err)
 	}
 	return err == nil
 }
@@ -85,7 +85,7 @@ func (c *controller) fillTokens(ctx context.Context) {
 	if c.cfg.JoinTokens == "" || c.live == nil {
 		return
 	}
-	err := joinTokens{dir: c.cfg.JoinTokens, tokens: c.tokens}.fill(ctx, c.live.release.Leaves())
+	err := joinTokens{dir: c.cfg.JoinTokens, tokens: c.tokens}.fill(ctx, c.live.Release.Leaves())
 	if err != nil && ctx.Err() == nil {
 		c.log.Error("keeping join tokens", "error", err)
 	}

@@ -11,21 +11,18 @@ import (
 
 	"github.com/mesh-compile/mesh-compile/compiler/artifact"
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/durable"
 	"github.com/mesh-compile/mesh-compile/compiler/sign"
 	"github.com/mesh-compile/mesh-compile/controller/endpoints"
+	"github.com/mesh-compile/mesh-compile/controller/signer"
 )
 
-// live is the release that agents are served.
-type live struct {
-	release *artifact.Release
-	doc     *sign.ReleaseDoc
-	digest  artifact.Digest // of the document's payload
-}
-
-// origin is where a release came from, for its document.
-type origin struct {
-	commit, tree string
-	findings     sign.Findings
+// origin says where a release came from, for its document.
+func (c *controller) origin(commit, tree string, findings sign.Findings) signer.Origin {
+	return signer.Origin{
+		Commit: commit, Tree: tree, Findings: findings, Validity: c.cfg.ReleaseValidity,
+		Audience: sign.Audience{Environment: c.cfg.Environment, Clusters: c.cfg.Clusters},
+	}
 }
 
 func countFindings(l diag.List) sign.Findings {
@@ -35,39 +32,15 @@ func countFindings(l diag.List) sign.Findings {
 	}
 }
 
-// document returns the unsigned document of a release under the next sequence.
-func (c *controller) document(r *artifact.Release, from origin, now time.Time) (sign.ReleaseDoc, error) {
-	root := c.keys.root.Document()
-	sequence, err := c.ledger.next(c.seen)
-	if err != nil {
-		return sign.ReleaseDoc{}, err
-	}
-	doc := sign.Describe(r)
-	doc.MeshID, doc.SequenceEpoch, doc.Trust.TrustDomain = root.MeshID, root.SequenceEpoch, root.TrustDomain
-	doc.Audience = sign.Audience{Environment: c.cfg.Environment, Clusters: c.cfg.Clusters}
-	doc.Sequence = sequence
-	// Only of the release directly before: an agent compares it with the one it
-	// has when the numbers follow each other.
-	if c.live != nil && c.live.doc.Sequence+1 == sequence {
-		doc.PreviousReleaseDigest = c.live.digest
-	}
-	doc.Source.Commit, doc.Source.Tree = from.commit, from.tree
-	doc.Analysis.Findings = from.findings
-	validity := min(c.cfg.ReleaseValidity, root.MaxReleaseValidity.Duration())
-	doc.IssuedAt, doc.NotBefore, doc.ExpiresAt = sign.At(now), sign.At(now), sign.At(now.Add(validity))
-	return doc, nil
-}
-
 // publish signs a release and makes it live. The sequence number is durable
 // before the signature exists. The release itself is stored later, by the loop: a
 // restart that finds the one before signs this one again under a higher number.
-func (c *controller) publish(r *artifact.Release, from origin) error {
-	now := time.Now()
-	doc, err := c.document(r, from, now)
+func (c *controller) publish(r *artifact.Release, from signer.Origin) error {
+	sequence, err := c.signer.Next(c.seen)
 	if err != nil {
 		return err
 	}
-	envelope, err := sign.SignRelease(doc, c.keys.release)
+	signed, err := c.signer.Sign(r, sequence, from, c.live, time.Now())
 	if err != nil {
 		return err
 	}
@@ -75,7 +48,7 @@ func (c *controller) publish(r *artifact.Release, from origin) error {
 		return fmt.Errorf("writing the workloads: %w", err)
 	}
 	c.unstored = true
-	return c.serve(r.WithEnvelope(envelope), now)
+	return c.serve(signed)
 }
 
 // store writes the live release, for the next start.
@@ -84,21 +57,14 @@ func (c *controller) store() {
 		return
 	}
 	c.unstored = false
-	if err := c.live.release.Write(c.cfg.releaseDir()); err != nil {
-		c.log.Error("the live release is not stored: a restart begins with the one before", "sequence", c.live.doc.Sequence, "error", err)
+	if err := c.live.Release.Write(c.cfg.releaseDir()); err != nil {
+		c.log.Error("the live release is not stored: a restart begins with the one before", "sequence", c.live.Doc.Sequence, "error", err)
 	}
 }
 
-// serve makes a signed release live if the mesh's own root accepts it.
-func (c *controller) serve(r *artifact.Release, now time.Time) error {
-	doc, _, err := sign.CheckRelease(c.keys.root, r, now)
-	if err != nil {
-		return fmt.Errorf("checking the signed release: %w", err)
-	}
-	_, digest, err := c.keys.root.OpenRelease(r.Envelope())
-	if err != nil {
-		return err
-	}
+// serve makes a signed release live.
+func (c *controller) serve(live *signer.Signed) error {
+	r, doc := live.Release, live.Doc
 	bundle, _ := trustBundle(r)
 	if err := c.trust.set(bundle); err != nil {
 		return err
@@ -111,7 +77,7 @@ func (c *controller) serve(r *artifact.Release, now time.Time) error {
 	if err := c.deliver.Publish(r); err != nil {
 		return err
 	}
-	c.live = &live{release: r, doc: doc, digest: digest}
+	c.live = live
 	c.serving.Store(c.live)
 	c.status.publish(c.live)
 	c.log.Info("release is live", "sequence", doc.Sequence, "content", doc.ContentDigest.String(),
@@ -156,7 +122,7 @@ func (c *controller) storeFacts(r *artifact.Release) error {
 	if err != nil || bytes.Equal(data, c.stored) {
 		return err
 	}
-	if err := replaceFile(c.cfg.factsFile(), data, 0o600); err != nil {
+	if err := durable.ReplaceFile(c.cfg.factsFile(), data, 0o600); err != nil {
 		return err
 	}
 	c.stored = data
@@ -177,9 +143,12 @@ func (c *controller) restore() error {
 	if err != nil {
 		return fmt.Errorf("reading the stored release: %w", err)
 	}
-	now := time.Now()
-	if c.live = (&live{r, doc, digest}); c.renewIn() > 0 {
-		return c.serve(r, now)
+	if c.live = (&signer.Signed{Release: r, Doc: doc, Digest: digest}); c.renewIn() > 0 {
+		live, err := signer.Check(c.keys.root, r, time.Now())
+		if err != nil {
+			return err
+		}
+		return c.serve(live)
 	}
 	// It is old. That it once was good is checked as of when it was signed.
 	if _, _, err := sign.CheckRelease(c.keys.root, r, doc.NotBefore.Time); err != nil {
@@ -197,8 +166,8 @@ func (c *controller) shown(envelope []byte) {
 		return // of another mesh, or of a key that is gone
 	}
 	if now := c.serving.Load(); now != nil {
-		if doc.SequenceEpoch != now.doc.SequenceEpoch || doc.Sequence < now.doc.Sequence ||
-			doc.Sequence == now.doc.Sequence && digest == now.digest {
+		if doc.SequenceEpoch != now.Doc.SequenceEpoch || doc.Sequence < now.Doc.Sequence ||
+			doc.Sequence == now.Doc.Sequence && digest == now.Digest {
 			return
 		}
 	}
@@ -211,7 +180,7 @@ func (c *controller) shown(envelope []byte) {
 // climb signs the live release again above a sequence that an agent has seen.
 func (c *controller) climb(seen uint64) error {
 	c.seen = max(c.seen, seen)
-	if c.live == nil || c.live.doc.Sequence > seen {
+	if c.live == nil || c.live.Doc.Sequence > seen {
 		return nil
 	}
 	c.log.Warn("an agent has a release that is not known here: signing above it", "sequence", seen)
@@ -220,8 +189,8 @@ func (c *controller) climb(seen uint64) error {
 
 // again signs the live release anew.
 func (c *controller) again() error {
-	doc := c.live.doc
-	return c.publish(c.live.release, origin{commit: doc.Source.Commit, tree: doc.Source.Tree, findings: doc.Analysis.Findings})
+	doc := c.live.Doc
+	return c.publish(c.live.Release, c.origin(doc.Source.Commit, doc.Source.Tree, doc.Analysis.Findings))
 }
 
 // renewIn is how long the live release lasts until it is to be signed again.
@@ -229,11 +198,10 @@ func (c *controller) renewIn() time.Duration {
 	if c.live == nil {
 		return c.cfg.ReleaseValidity
 	}
-	doc := c.live.doc
-	return time.Until(doc.NotBefore.Add(doc.ExpiresAt.Sub(doc.NotBefore.Time) / 2))
+	return time.Until(signer.RenewAt(c.live.Doc))
 }
 
 // sameContent reports whether r is what is live already.
 func (c *controller) sameContent(r *artifact.Release) bool {
-	return c.live != nil && c.live.release.Digest() == r.Digest() && bytes.Equal(c.live.release.Manifest(), r.Manifest())
+	return c.live != nil && c.live.Release.Digest() == r.Digest() && bytes.Equal(c.live.Release.Manifest(), r.Manifest())
 }

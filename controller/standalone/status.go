@@ -13,6 +13,7 @@ import (
 	"github.com/mesh-compile/mesh-compile/compiler/artifact"
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
 	"github.com/mesh-compile/mesh-compile/controller/deliver"
+	"github.com/mesh-compile/mesh-compile/controller/signer"
 )
 
 // Status is what GET /status answers.
@@ -74,12 +75,12 @@ type record struct {
 	refusals uint64
 }
 
-func (s *record) publish(l *live) {
+func (s *record) publish(l *signer.Signed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.now.Live = &LiveStatus{
-		Sequence: l.doc.Sequence, Digest: l.digest, Content: l.doc.ContentDigest, Commit: l.doc.Source.Commit,
-		IssuedAt: l.doc.IssuedAt.Time, ExpiresAt: l.doc.ExpiresAt.Time, Workloads: len(l.release.Leaves()),
+		Sequence: l.Doc.Sequence, Digest: l.Digest, Content: l.Doc.ContentDigest, Commit: l.Doc.Source.Commit,
+		IssuedAt: l.Doc.IssuedAt.Time, ExpiresAt: l.Doc.ExpiresAt.Time, Workloads: len(l.Release.Leaves()),
 	}
 }
 

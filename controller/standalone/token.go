@@ -13,6 +13,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/mesh-compile/mesh-compile/compiler/artifact"
+	"github.com/mesh-compile/mesh-compile/compiler/durable"
 	"github.com/mesh-compile/mesh-compile/compiler/sign"
 	"github.com/mesh-compile/mesh-compile/controller/identity"
 )
@@ -135,5 +136,5 @@ func (j joinTokens) one(l artifact.Leaf) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return err
 	}
-	return replaceFile(name, []byte(token+"\n"), 0o600)
+	return durable.ReplaceFile(name, []byte(token+"\n"), 0o600)
 }

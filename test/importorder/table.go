@@ -38,7 +38,8 @@ compiler < compiler/analyze/analyzetest
 
 # controller and agent
 compiler < controller/reconcile, controller/admission, controller/standalone
-compiler/artifact, compiler/sign < controller/store, controller/fetch, controller/deliver, agent, agent/*
+compiler/artifact, compiler/sign < controller/store, controller/signer, controller/fetch, controller/deliver, agent, agent/*
+controller/signer < controller/standalone, controller/signing
 controller/delivery/v1 < controller/deliver, controller/identity, controller/standalone, agent, agent/*
 controller/peer < controller/deliver, controller/identity
 compiler/artifact < controller/endpoints
