@@ -37,7 +37,10 @@ type harness struct {
 	shown chan []byte
 }
 
-func start(t testing.TB) *harness {
+func start(t testing.TB) *harness { return startWith(t, nil) }
+
+// startWith changes the options first.
+func startWith(t testing.TB, change func(*Options)) *harness {
 	t.Helper()
 	ca, err := identity.NewCA("shop.example", time.Now().Add(time.Hour))
 	if err != nil {
@@ -48,13 +51,19 @@ func start(t testing.TB) *harness {
 		t.Fatal(err)
 	}
 	h := &harness{table: endpoints.NewTable(), ca: ca, shown: make(chan []byte, 16)}
-	h.Server = New(Options{Endpoints: h.table, Log: slog.New(slog.DiscardHandler), Shown: func(e []byte) { h.shown <- e }})
+	opt := Options{Endpoints: h.table, Log: slog.New(slog.DiscardHandler), Shown: func(e []byte) { h.shown <- e }}
+	server := ServerOptions()
+	if change != nil {
+		change(&opt)
+		server = TokenServerOptions()
+	}
+	h.Server = New(opt)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	h.addr = listener.Addr().String()
-	h.rpc = grpc.NewServer(append(ServerOptions(), grpc.Creds(credentials.NewTLS(&tls.Config{
+	h.rpc = grpc.NewServer(append(server, grpc.Creds(credentials.NewTLS(&tls.Config{
 		GetCertificate: serving.Get, ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: h.pool(),
 	})))...)
 	deliveryv1.RegisterDeliveryServer(h.rpc, h.Server)

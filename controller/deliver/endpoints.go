@@ -1,7 +1,10 @@
 package deliver
 
 import (
+	"context"
+	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -23,24 +26,42 @@ type subscription struct {
 	asked  []string
 	limits []artifact.Digest // the constraints that allowed was made from
 	watch  *endpoints.Watch
+	place  place
+}
+
+// place is where an agent is, which is known when its pod takes traffic for the
+// first time.
+type place struct {
+	find func() string
+	zone string
+	next time.Time // to look
+}
+
+const placeInterval = 10 * time.Second
+
+func (p *place) get() string {
+	if now := time.Now(); p.zone == "" && !now.Before(p.next) {
+		p.zone, p.next = p.find(), now.Add(placeInterval)
+	}
+	return p.zone
 }
 
 // WatchEndpoints implements deliveryv1.DeliveryServer. A name that the signed
 // constraints of the workload do not have is not answered, as one that has no
 // endpoints yet; it is when a later release names it.
 func (s *Server) WatchEndpoints(stream deliveryv1.Delivery_WatchEndpointsServer) error {
-	p, err := caller(stream.Context())
+	p, err := s.caller(stream.Context())
 	if err != nil {
 		return err
 	}
 	requests, failed := receive(stream)
 	end := time.NewTimer(time.Until(p.Expires))
 	defer end.Stop()
-	sub := subscription{watch: s.opt.Endpoints.Watch()}
+	sub := subscription{watch: s.opt.Endpoints.Watch(), place: place{find: func() string { return s.zone(stream.Context()) }}}
 	defer sub.watch.Close()
 	for {
 		rs, changed := s.watch()
-		sub.follow(rs)
+		sub.follow(rs.releases)
 		select {
 		case r := <-requests:
 			if sub.key, err = key(p, r.GetWorkload()); err != nil {
@@ -50,7 +71,7 @@ func (s *Server) WatchEndpoints(stream deliveryv1.Delivery_WatchEndpointsServer)
 				return err
 			}
 		case <-sub.watch.Changed():
-			if err := send(stream, sub.watch.Take()); err != nil {
+			if err := send(stream, sub.near(sub.watch.Take())); err != nil {
 				return err
 			}
 		case <-changed:
@@ -93,13 +114,11 @@ func (s *Server) subscribe(sub *subscription, r *deliveryv1.EndpointsRequest) er
 		return status.Errorf(codes.InvalidArgument, "cluster %d: a name of %d bytes, at most %d", i, len(r.GetClusters()[i]), maxName)
 	}
 	rs := s.current()
-	if live := rs.live(); live != nil {
-		if err := live.check(sub.key); err != nil {
-			return err
-		}
+	if err := rs.check(sub.key); err != nil {
+		return err
 	}
 	sub.asked, sub.limits = r.GetClusters(), nil
-	if unknown := sub.follow(rs); unknown > 0 {
+	if unknown := sub.follow(rs.releases); unknown > 0 {
 		s.opt.Log.Debug("endpoints asked for beyond the constraints", "identity", sub.key.SPIFFEID, "workload", sub.key.Workload, "clusters", unknown)
 	}
 	return nil
@@ -123,6 +142,38 @@ func (sub *subscription) follow(rs releases) (unknown int) {
 	}
 	sub.watch.Follow(names)
 	return len(sub.asked) - len(names)
+}
+
+// zone returns where a call comes from.
+func (s *Server) zone(ctx context.Context) string {
+	address, err := netip.ParseAddr(host(ctx))
+	if err != nil || s.opt.Zone == nil {
+		return ""
+	}
+	return s.opt.Zone(address)
+}
+
+// near keeps of each cluster the endpoints that the agent's zone is to use, where
+// they say so, by the rule of kube-proxy (KEP-2433): all of those that take traffic
+// must say, and one of them this zone.
+func (sub *subscription) near(changes []endpoints.Change) []endpoints.Change {
+	for i := range changes {
+		all := changes[i].Endpoints
+		if len(all) == 0 || slices.ContainsFunc(all, func(e endpoints.Endpoint) bool { return e.Near == "" && !e.Draining }) {
+			continue
+		}
+		zone := sub.place.get()
+		var kept []endpoints.Endpoint
+		for _, e := range all {
+			if zone != "" && slices.Contains(strings.Split(e.Near, ","), zone) {
+				kept = append(kept, e)
+			}
+		}
+		if slices.ContainsFunc(kept, func(e endpoints.Endpoint) bool { return !e.Draining }) {
+			changes[i].Endpoints = kept
+		}
+	}
+	return changes
 }
 
 // send writes changes in messages of bounded size.

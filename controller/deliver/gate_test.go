@@ -45,7 +45,7 @@ func TestStrangersAreNotRead(t *testing.T) {
 func TestJoiningIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate()
+		g := newGate(false)
 		issue := &tap.Info{FullMethodName: deliveryv1.Identity_Issue_FullMethodName}
 		var last context.Context
 		for range maxJoiningFrom {
@@ -68,7 +68,7 @@ func TestJoiningIsBounded(t *testing.T) {
 
 func TestCallsOfOneIdentityAreBounded(t *testing.T) {
 	t.Parallel()
-	g := newGate()
+	g := newGate(false)
 	first, end := context.WithCancel(t.Context())
 	some := quota{"id a", 2}
 	for _, ctx := range []context.Context{first, t.Context()} {

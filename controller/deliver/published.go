@@ -1,6 +1,7 @@
 package deliver
 
 import (
+	"bytes"
 	"slices"
 	"sort"
 	"sync"
@@ -15,12 +16,21 @@ import (
 // published is a release that agents may have.
 type published struct {
 	*artifact.Release
-	lists memo[map[artifact.Digest]struct{}] // resources by list
+	slices memo[[]artifact.Digest]            // lists by slice
+	lists  memo[map[artifact.Digest]struct{}] // resources by list
 }
 
-// releases are the live release and the one before it, newest first: agents run
-// the latter until they have changed over.
+// releases are those that agents may have: the live one, the one for workloads that
+// the live one has not reached, and what was served before them, which agents run
+// until they have changed over.
 type releases []*published
+
+// serving is what is served to whom.
+type serving struct {
+	releases            // live first
+	fallback *published // nil without one
+	reached  func(workload string) bool
+}
 
 func (rs releases) live() *published {
 	if len(rs) == 0 {
@@ -29,13 +39,57 @@ func (rs releases) live() *published {
 	return rs[0]
 }
 
-// follow returns rs with a newer release and at most one older.
-func (rs releases) follow(r *artifact.Release) releases {
-	next := releases{{Release: r}}
-	if len(rs) > 0 {
-		next = append(next, rs[0])
+// of returns the release that a workload is served: one that the live release has
+// not reached gets the fallback, if that knows it. nil is before the first release.
+func (s *serving) of(k artifact.Key) *published {
+	if s.fallback == nil || s.reached(k.Workload) {
+		return s.live()
+	}
+	if _, _, ok := s.fallback.Lookup(k); ok {
+		return s.fallback
+	}
+	return s.live()
+}
+
+// follow returns what is served next. A release that was served already is the same
+// as before: agents that have it are not sent it again.
+func (s *serving) follow(r Rollout) *serving {
+	next := &serving{reached: r.Reached}
+	add := func(p *published) *published {
+		if p != nil && !slices.Contains(next.releases, p) {
+			next.releases = append(next.releases, p)
+		}
+		return p
+	}
+	add(s.known(r.Live))
+	if r.Fallback != nil && r.Reached != nil {
+		next.fallback = add(s.known(r.Fallback))
+	}
+	if slices.Equal(next.releases, s.serves()) {
+		next.releases = s.releases // a wave: what was served before stays what it was
+		return next
+	}
+	for _, p := range s.serves() {
+		add(p)
 	}
 	return next
+}
+
+// serves are the releases that some workload is served.
+func (s *serving) serves() releases {
+	if s.fallback == nil {
+		return s.releases[:min(1, len(s.releases))]
+	}
+	return releases{s.live(), s.fallback}
+}
+
+func (s *serving) known(r *artifact.Release) *published {
+	for _, p := range s.releases {
+		if p.Digest() == r.Digest() && bytes.Equal(p.Envelope(), r.Envelope()) {
+			return p
+		}
+	}
+	return &published{Release: r}
 }
 
 // update returns what an agent with this key is sent.
@@ -87,18 +141,23 @@ func (p *published) reaches(leaf artifact.Leaf, d artifact.Digest) bool {
 	if bundle, ok := p.Shared(artifact.TrustBundle); ok && d == bundle {
 		return true
 	}
-	data, _ := p.Blob(leaf.Slice)
-	lists, err := artifact.DecodeSlice(data)
-	if err != nil { // a tombstone has no slice
-		return false
-	}
-	return slices.ContainsFunc(lists, func(list artifact.Digest) bool {
+	return slices.ContainsFunc(p.slices.get(leaf.Slice, p.listsOf), func(list artifact.Digest) bool {
 		if list == d {
 			return true
 		}
 		_, ok := p.lists.get(list, p.members)[d]
 		return ok
 	})
+}
+
+// listsOf returns a slice's lists, none of a tombstone, which has no slice.
+func (p *published) listsOf(slice artifact.Digest) []artifact.Digest {
+	data, _ := p.Blob(slice)
+	lists, err := artifact.DecodeSlice(data)
+	if err != nil {
+		return nil
+	}
+	return lists
 }
 
 func (p *published) members(list artifact.Digest) map[artifact.Digest]struct{} {
@@ -179,7 +238,7 @@ func (rs releases) blobs(identity string, digests [][]byte) ([][]byte, error) {
 		copy(d[:], raw)
 		data, ok := rs.blob(identity, d)
 		if !ok {
-			return nil, status.Errorf(codes.NotFound, "no workload of %s has blob %s in the live release or the one before it", identity, d)
+			return nil, status.Errorf(codes.NotFound, "no workload of %s has blob %s in a release that is served", identity, d)
 		}
 		out[i] = data
 	}

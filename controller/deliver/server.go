@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -35,12 +36,18 @@ const (
 // connections are noticed within a minute, those that do nothing are closed, and
 // calls of clients without a certificate end before they are read, but for the
 // one that asks for the certificate.
-func ServerOptions() []grpc.ServerOption {
+func ServerOptions() []grpc.ServerOption { return serverOptions(false) }
+
+// TokenServerOptions are ServerOptions of a server that knows clients by tokens too:
+// calls with one are admitted for the time that its review may take.
+func TokenServerOptions() []grpc.ServerOption { return serverOptions(true) }
+
+func serverOptions(tokens bool) []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxRequest),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.MaxHeaderListSize(maxHeaders),
-		grpc.InTapHandle(newGate().admit),
+		grpc.InTapHandle(newGate(tokens).admit),
 		grpc.ConnectionTimeout(10 * time.Second),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionIdle: 5 * time.Minute, Time: 30 * time.Second, Timeout: 10 * time.Second,
@@ -56,6 +63,10 @@ type Options struct {
 	// Shown, where set, is given the envelope that an agent says it runs, when it
 	// is not the live one. It may be anything: the receiver verifies it.
 	Shown func(envelope []byte)
+	// Tokens, where set, knows clients that show no certificate.
+	Tokens *peer.Tokens
+	// Zone, where set, says which zone an agent is in, "" where that is not known.
+	Zone func(netip.Addr) string
 }
 
 // Server is the Delivery service.
@@ -65,28 +76,43 @@ type Server struct {
 	fleet fleet
 
 	mu       sync.Mutex
-	releases releases
-	changed  chan struct{} // closed when releases change
+	serving  *serving
+	changed  chan struct{} // closed when serving changes
 	drained  chan struct{} // closed by Drain
 	draining bool
 }
 
 // New returns a server that has nothing to deliver yet: agents that watch wait.
 func New(opt Options) *Server {
-	return &Server{opt: opt, changed: make(chan struct{}), drained: make(chan struct{})}
+	return &Server{opt: opt, serving: &serving{}, changed: make(chan struct{}), drained: make(chan struct{})}
 }
 
-// Publish makes a signed release the live one and wakes every agent.
-func (s *Server) Publish(r *artifact.Release) error {
-	if len(r.Envelope()) == 0 {
-		return errors.New("publishing a release: it is not signed")
+// A Rollout says which release is served to whom.
+type Rollout struct {
+	Live *artifact.Release
+	// Fallback is for the workloads, namespace/name, that Live has not reached; nil
+	// where it is for all. Reached must always answer the same.
+	Fallback *artifact.Release
+	Reached  func(workload string) bool
+}
+
+// Publish makes a signed release the live one, for all.
+func (s *Server) Publish(r *artifact.Release) error { return s.PublishRollout(Rollout{Live: r}) }
+
+// PublishRollout serves releases from now on, and wakes every agent. Those whose
+// workload is served what it has are not sent anything.
+func (s *Server) PublishRollout(r Rollout) error {
+	for _, release := range []*artifact.Release{r.Live, r.Fallback} {
+		if release != nil && len(release.Envelope()) == 0 {
+			return errors.New("publishing a release: it is not signed")
+		}
 	}
 	s.mu.Lock()
-	s.releases = s.releases.follow(r)
-	s.fleet.keep(s.releases)
+	defer s.mu.Unlock()
+	s.serving = s.serving.follow(r)
+	s.fleet.keep(s.serving.releases)
 	close(s.changed)
 	s.changed = make(chan struct{})
-	s.mu.Unlock()
 	return nil
 }
 
@@ -98,11 +124,11 @@ func (s *Server) Live() *artifact.Release {
 	return nil
 }
 
-// Knows reports whether an identity has a workload in the live release or the one
-// before it. Before the first release nobody is known not to.
+// Knows reports whether an identity has a workload in a release that is served or
+// was before. Before the first release nobody is known not to.
 func (s *Server) Knows(identity string) bool {
 	rs := s.current()
-	return len(rs) == 0 || slices.ContainsFunc(rs, func(p *published) bool {
+	return len(rs.releases) == 0 || slices.ContainsFunc(rs.releases, func(p *published) bool {
 		return slices.ContainsFunc(p.leavesOf(identity), func(l artifact.Leaf) bool { return l.Kind == artifact.Live })
 	})
 }
@@ -124,25 +150,28 @@ func (s *Server) Fleet() []ProxyState { return s.fleet.list() }
 // Watchers returns how many agents watch releases now.
 func (s *Server) Watchers() int64 { return s.fleet.watchers.Load() }
 
-func (s *Server) current() releases {
-	rs, _ := s.watch()
-	return rs
+func (s *Server) current() *serving {
+	now, _ := s.watch()
+	return now
 }
 
-// watch returns the releases and what is closed when there are newer ones.
-func (s *Server) watch() (releases, <-chan struct{}) {
+// watch returns what is served and what is closed when that changes.
+func (s *Server) watch() (*serving, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.releases, s.changed
+	return s.serving, s.changed
 }
 
 // caller returns the identity of a call's client.
-func caller(ctx context.Context) (peer.Peer, error) {
-	p, err := peer.From(ctx)
+func (s *Server) caller(ctx context.Context) (peer.Peer, error) {
+	p, err := s.opt.Tokens.From(ctx)
+	if errors.Is(err, peer.ErrUnavailable) {
+		return peer.Peer{}, status.Error(codes.Unavailable, err.Error())
+	}
 	if err != nil {
 		return peer.Peer{}, status.Error(codes.Unauthenticated, err.Error())
 	}
-	return p, nil
+	return p, introduce(ctx, p.ID.String())
 }
 
 // key returns the leaf's key for a client and the workload that it names.
@@ -153,8 +182,13 @@ func key(p peer.Peer, workload string) (artifact.Key, error) {
 	return artifact.Key{SPIFFEID: p.ID.String(), Workload: workload}, nil
 }
 
-// check refuses a key that the release has no leaf for.
-func (p *published) check(k artifact.Key) error {
+// check refuses a key that the release which it is served has no leaf for. Before
+// the first release nobody is refused.
+func (s *serving) check(k artifact.Key) error {
+	p := s.of(k)
+	if p == nil {
+		return nil
+	}
 	if _, _, ok := p.Lookup(k); ok {
 		return nil
 	}
@@ -172,5 +206,5 @@ var errDraining = status.Error(codes.Unavailable, "the controller stops: connect
 // expired ends the streams of a certificate that has expired: a stream must not
 // outlive the identity that it was opened with.
 func expired(p peer.Peer) error {
-	return status.Errorf(codes.Unauthenticated, "the certificate of %s has expired: connect again with a new one", p.ID)
+	return status.Errorf(codes.Unauthenticated, "the certificate or token of %s has expired: connect again with a new one", p.ID)
 }

@@ -13,7 +13,7 @@ import (
 // Watch implements deliveryv1.DeliveryServer. Between two sends nothing is kept
 // for the agent: when it is ready again, it gets what is live then.
 func (s *Server) Watch(r *deliveryv1.WatchRequest, stream deliveryv1.Delivery_WatchServer) error {
-	p, err := caller(stream.Context())
+	p, err := s.caller(stream.Context())
 	if err != nil {
 		return err
 	}
@@ -21,33 +21,30 @@ func (s *Server) Watch(r *deliveryv1.WatchRequest, stream deliveryv1.Delivery_Wa
 	if err != nil {
 		return err
 	}
-	if live := s.current().live(); live != nil {
-		if err := live.check(k); err != nil { // before anything is done for the caller
-			return err
-		}
+	if err := s.current().check(k); err != nil { // before anything is done for the caller
+		return err
 	}
 	if err := s.shown(r.GetEnvelope()); err != nil {
 		return err
 	}
-	s.fleet.watchers.Add(1)
-	defer s.fleet.watchers.Add(-1)
+	defer s.fleet.enter(k, r.GetInstance())()
 	end := time.NewTimer(time.Until(p.Expires))
 	defer end.Stop()
 	var sent *published
 	for {
-		rs, changed := s.watch()
-		if live := rs.live(); live != sent {
-			if err := live.check(k); err != nil {
+		now, changed := s.watch()
+		if release := now.of(k); release != sent {
+			if err := now.check(k); err != nil {
 				return err
 			}
-			u, err := live.update(k)
+			u, err := release.update(k)
 			if err != nil {
 				return status.Error(codes.Internal, err.Error())
 			}
 			if err := stream.Send(u); err != nil {
 				return err
 			}
-			sent = live
+			sent = release
 			continue // what came meanwhile
 		}
 		select {
@@ -81,7 +78,7 @@ func (s *Server) shown(envelope []byte) error {
 // the first blob is sent; gRPC's flow control holds back the rest of a stream
 // whose reader is slow.
 func (s *Server) Fetch(r *deliveryv1.FetchRequest, stream deliveryv1.Delivery_FetchServer) error {
-	p, err := caller(stream.Context())
+	p, err := s.caller(stream.Context())
 	if err != nil {
 		return err
 	}

@@ -1,8 +1,8 @@
 // Package peer says who is at the other end of a gRPC call.
 //
 // In goes the context of a call over mutual TLS; out comes the one SPIFFE ID
-// that the verified client certificate names. It reads nothing of the message,
-// and a connection without a certificate has no identity.
+// that the verified client certificate names, or that whoever reviews tokens says.
+// It reads nothing of the message, and a call without either has no identity.
 package peer
 
 import (
@@ -23,7 +23,7 @@ var ErrAnonymous = errors.New("the client shows no certificate")
 // A Peer is a client with an identity.
 type Peer struct {
 	ID      spiffeid.ID
-	Expires time.Time // of the certificate: a stream that outlives it has no identity
+	Expires time.Time // of the proof: a stream that outlives it has no identity
 }
 
 // From returns the client of a call. The TLS layer has verified the chain; a
