@@ -15,6 +15,9 @@ type Blob struct {
 // NewBlob returns the blob of data, which must not be changed afterwards.
 func NewBlob(data []byte) Blob { return Blob{DigestOf(data), data} }
 
+// Digest returns the digest of the content.
+func (b Blob) Digest() Digest { return b.digest }
+
 // Bytes returns the content, which must not be changed.
 func (b Blob) Bytes() []byte { return b.data }
 

@@ -46,6 +46,7 @@ compiler/artifact < controller/endpoints
 controller/endpoints < controller/deliver
 controller/deliver, controller/identity, controller/endpoints < controller/standalone
 controller/endpoints < controller/endpoints/kubernetes
+controller/deliver, controller/store, controller/api/v1alpha1 < controller/deliver/follow
 agent/* < agent, agent/*
 
 # the access policy reaches xds as a value that compiler hands over
