@@ -2,8 +2,11 @@ package main
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"time"
 
@@ -136,4 +139,24 @@ func (c *common) manager(role string, tune func(*ctrl.Options)) (ctrl.Manager, *
 		return nil, nil, errFailed{err}
 	}
 	return manager, log, nil
+}
+
+// serve runs a manager until ctx ends. It is ready once it knows the objects that it
+// watches.
+func serve(ctx context.Context, m ctrl.Manager) error {
+	known := func(r *http.Request) error {
+		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+		defer cancel()
+		if !m.GetCache().WaitForCacheSync(ctx) {
+			return errors.New("the objects that are watched are not known yet")
+		}
+		return nil
+	}
+	if err := m.AddReadyzCheck("informers", known); err != nil {
+		return errFailed{err}
+	}
+	if err := m.Start(ctx); err != nil {
+		return errFailed{err}
+	}
+	return nil
 }
