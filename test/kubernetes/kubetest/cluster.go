@@ -29,7 +29,7 @@ type Cluster struct {
 	kubectl     string
 	environment *envtest.Environment
 	apiserver   *apiserver
-	manager     *process
+	manager     *Process
 }
 
 var shared struct {
@@ -136,7 +136,7 @@ func (c *Cluster) configure(programs map[string]string, log *bytes.Buffer) error
 
 // startManager runs the controllers that a test can see the work of.
 func (c *Cluster) startManager(program string) (err error) {
-	c.manager, err = startProcess(filepath.Join(c.Dir, "kube-controller-manager.log"), program,
+	c.manager, err = StartProcess(filepath.Join(c.Dir, "kube-controller-manager.log"), nil, program,
 		"--kubeconfig", c.kubeconfig, "--leader-elect=false", "--secure-port=0", "--bind-address=127.0.0.1",
 		"--kube-api-qps=500", "--kube-api-burst=1000",
 		"--root-ca-file", filepath.Join(c.certs(), "apiserver.crt"),
@@ -147,7 +147,7 @@ func (c *Cluster) startManager(program string) (err error) {
 
 func (c *Cluster) stop() error {
 	if c.manager != nil {
-		c.manager.kill()
+		c.manager.Kill()
 	}
 	if c.apiserver != nil {
 		c.apiserver.kill()

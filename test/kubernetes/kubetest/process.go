@@ -8,41 +8,76 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 )
 
-// process is a program with its log in a file. The namespace ends it with the test binary.
-type process struct {
-	cmd  *exec.Cmd
-	log  string
-	done chan struct{}
+// Process is a program with its log in a file. The namespace ends it with the test binary.
+type Process struct {
+	Log string // file, to which every start appends
+
+	env, command []string
+	cmd          *exec.Cmd
+	done         chan struct{}
 }
 
-func startProcess(log, program string, args ...string) (*process, error) {
-	file, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+// StartProcess starts a program with an environment of its own.
+func StartProcess(log string, env []string, program string, args ...string) (*Process, error) {
+	p := &Process{Log: log, env: env, command: append([]string{program}, args...)}
+	return p, p.Start()
+}
+
+// Start starts the program again after it has ended.
+func (p *Process) Start() error {
+	file, err := os.OpenFile(p.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer file.Close()
-	p := &process{cmd: exec.Command(program, args...), log: log, done: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = file, file
-	if err := p.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting %s: %w", filepath.Base(program), err)
+	cmd, done := exec.Command(p.command[0], p.command[1:]...), make(chan struct{})
+	cmd.Env, cmd.Stdout, cmd.Stderr = p.env, file, file
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("starting %s: %w", filepath.Base(p.command[0]), err)
 	}
 	go func() {
-		_ = p.cmd.Wait()
-		close(p.done)
+		_ = cmd.Wait()
+		close(done)
 	}()
-	return p, nil
+	p.cmd, p.done = cmd, done
+	return nil
 }
 
-func (p *process) kill() {
+// Running says whether it has not ended yet.
+func (p *Process) Running() bool {
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// Pid is the id of the process that was started last.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
+// Kill ends it as kill -9 does, and waits until it is gone.
+func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill() // it may have ended
 	<-p.done
 }
 
-// tail is the end of a log.
-func (p *process) tail() string {
-	data, err := os.ReadFile(p.log)
+// Stop ends it as a kubelet does: politely, and after a while by force.
+func (p *Process) Stop(grace time.Duration) {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	select {
+	case <-p.done:
+	case <-time.After(grace):
+		p.Kill()
+	}
+}
+
+// Tail is the end of the log.
+func (p *Process) Tail() string {
+	data, err := os.ReadFile(p.Log)
 	if err != nil {
 		return err.Error()
 	}
@@ -56,7 +91,7 @@ type apiserver struct {
 	pid     int
 	args    []string
 	log     string
-	process *process // nil for the one that envtest started
+	process *Process // nil for the one that envtest started
 }
 
 // findAPIServer finds the one whose command line names a directory of certificates.
@@ -83,13 +118,13 @@ func findAPIServer(certs string) (*apiserver, error) {
 // kill ends it as kill -9 does.
 func (a *apiserver) kill() {
 	if a.process != nil {
-		a.process.kill()
+		a.process.Kill()
 		return
 	}
 	_ = syscall.Kill(a.pid, syscall.SIGKILL) // envtest's goroutine waits for it
 }
 
 func (a *apiserver) start() (err error) {
-	a.process, err = startProcess(a.log, a.args[0], a.args[1:]...)
+	a.process, err = StartProcess(a.log, nil, a.args[0], a.args[1:]...)
 	return err
 }

@@ -54,7 +54,7 @@ func (c *Cluster) StartAPIServer(t T) {
 		}
 		resp.Body.Close()
 		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("the API server is not ready: %s\n%s", resp.Status, c.apiserver.process.tail())
+			return fmt.Errorf("the API server is not ready: %s\n%s", resp.Status, c.apiserver.process.Tail())
 		}
 		return nil
 	})
