@@ -42,7 +42,7 @@ compiler/artifact, compiler/sign < controller/store, controller/signer, controll
 controller/signer < controller/standalone, controller/signing
 controller/api/v1alpha1, controller/store < controller/signing
 controller/delivery/v1 < controller/deliver, controller/identity, controller/standalone, agent, agent/*
-controller/peer < controller/deliver, controller/identity
+controller/peer < controller/deliver, controller/identity, controller/peer/review
 compiler/artifact < controller/endpoints
 controller/endpoints < controller/deliver
 controller/deliver, controller/identity, controller/endpoints < controller/standalone
