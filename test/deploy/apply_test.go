@@ -1,0 +1,138 @@
+package deploy
+
+import (
+	"io/fs"
+	"slices"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/mesh-compile/mesh-compile/controller/api/v1alpha1"
+	"github.com/mesh-compile/mesh-compile/schemas"
+	"github.com/mesh-compile/mesh-compile/test/kubernetes/kubetest"
+)
+
+// TestCRDs: the base installs every CRD that is generated.
+func TestCRDs(t *testing.T) {
+	want, err := fs.Glob(schemas.CRDs(), "*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list struct{ Resources []string }
+	if err := yaml.UnmarshalStrict(read(t, "schemas/kustomization.yaml"), &struct {
+		APIVersion, Kind string
+		Resources        *[]string
+	}{Resources: &list.Resources}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range want {
+		if !slices.Contains(list.Resources, "crds/"+name) {
+			t.Errorf("schemas/kustomization.yaml lacks crds/%s", name)
+		}
+	}
+	if len(list.Resources) != len(want) {
+		t.Errorf("schemas/kustomization.yaml lists %d files, there are %d CRDs", len(list.Resources), len(want))
+	}
+}
+
+// TestApply: everything that is shipped is taken, checked strictly, and applying it
+// once more changes nothing.
+func TestApply(t *testing.T) {
+	cluster := installed(t)
+	out, err := cluster.TryKubectl(t, "", "diff", "--server-side", "--force-conflicts", "-k", path(t, complete))
+	if err != nil {
+		t.Errorf("what was applied differs from what is shipped: %v\n%s", err, out)
+	}
+	cluster.Kubectl(t, "apply", "--dry-run=server", "--validate=strict", "-k", path(t, complete))
+}
+
+// TestPods: the API server admits the pods of each Deployment to the restricted
+// namespace.
+func TestPods(t *testing.T) {
+	cluster := installed(t)
+	pods := 0
+	for _, object := range render(t, complete) {
+		if object.GetKind() != "Deployment" {
+			continue
+		}
+		pods++
+		applyPod(t, cluster, pod(t, object))
+	}
+	if pods != 5 {
+		t.Errorf("there are %d Deployments, want 5", pods)
+	}
+	_, err := cluster.TryApply(t, privileged, "--dry-run=server")
+	if err == nil {
+		t.Error("the namespace takes a privileged pod")
+	}
+}
+
+const privileged = `
+apiVersion: v1
+kind: Pod
+metadata: {name: privileged, namespace: mesh-system}
+spec: {containers: [{name: c, image: c, securityContext: {privileged: true}}]}
+`
+
+// pod is the pod that a Deployment makes.
+func pod(t *testing.T, deployment unstructured.Unstructured) unstructured.Unstructured {
+	t.Helper()
+	template, found, err := unstructured.NestedMap(deployment.Object, "spec", "template")
+	if err != nil || !found {
+		t.Fatalf("%s has no pod template: %v", deployment.GetName(), err)
+	}
+	out := unstructured.Unstructured{Object: template}
+	out.SetAPIVersion("v1")
+	out.SetKind("Pod")
+	out.SetName(deployment.GetName())
+	out.SetNamespace(namespace)
+	return out
+}
+
+func applyPod(t *testing.T, cluster *kubetest.Cluster, pod unstructured.Unstructured) {
+	t.Helper()
+	text, err := yaml.Marshal(pod.Object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cluster.TryApply(t, string(text), "--dry-run=server", "--validate=strict")
+	if err != nil || strings.Contains(out, "Warning") {
+		t.Errorf("the pod of %s: %v\n%s", pod.GetName(), err, out)
+	}
+}
+
+// TestSamples: the API server takes every sample, and there is one of each kind that
+// people write.
+func TestSamples(t *testing.T) {
+	cluster := installed(t)
+	cluster.Namespace(t, "shop", nil)
+	kinds := map[string]bool{}
+	for _, name := range files(t, "deploy/samples") {
+		t.Run(name, func(t *testing.T) {
+			for _, object := range decode(t, name, read(t, name)) {
+				kinds[object.GetKind()] = true
+			}
+			cluster.Kubectl(t, "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", path(t, name))
+			if strings.HasPrefix(name, "deploy/samples/policies/") {
+				cluster.Kubectl(t, "apply", "--server-side", "--validate=strict", "-f", path(t, name))
+			}
+		})
+	}
+	for _, kind := range v1alpha1.Kinds() {
+		if !kinds[kind.Kind] {
+			t.Errorf("no sample of kind %s", kind.Kind)
+		}
+	}
+	if out, err := cluster.TryApply(t, unknownField, "--dry-run=server", "--validate=strict"); err == nil {
+		t.Errorf("an unknown field is accepted: %s", out)
+	}
+}
+
+const unknownField = `
+apiVersion: mesh-compile.dev/v1alpha1
+kind: PolicySync
+metadata: {name: wrong, namespace: mesh-system}
+spec: {interval: 1m, sourcez: [], sources: [{name: a, cluster: {}}]}
+`
