@@ -89,6 +89,8 @@ func (s *Issued) Run(ctx context.Context) {
 	}
 }
 
+// issueTimeout bounds one request, here and where it is answered: who proves tokens
+// may ask another server.
 const issueTimeout = 10 * time.Second
 
 func (s *Issued) issue(ctx context.Context) (*tls.Certificate, error) {

@@ -8,58 +8,82 @@ import (
 
 // Limits of issuing. A signature costs tens of microseconds; the limits are for
 // a client in a loop, and leave room for a deployment of some hundred replicas
-// that share an identity.
+// that share an identity. One holder, a pod, needs one certificate a day.
 const (
 	globalRate, globalBurst = 500, 5000
 	perIDRate, perIDBurst   = 5, 500
+	holderRate, holderBurst = 0.1, 20
 	refusalRate, refusals   = 50, 500
-	maxLimiters             = 1 << 14
+	// Looks at tokens from one address: a node's, where pods share it.
+	askRate, askBurst = 50, 1000
+	maxLimiters       = 1 << 14
 )
 
-// limits holds issuing to a rate, for all and for each identity. Refused
-// attempts have a limit of their own, so that a stranger cannot use up the
-// others'.
+// limits holds issuing to a rate, for all, for each identity, and for each of those
+// that have it. Refused attempts have a limit of their own, so that a stranger
+// cannot use up the others'.
 type limits struct {
-	all, refused *rate.Limiter
-
-	mu   sync.Mutex
-	byID map[string]*rate.Limiter
+	all, refused             *rate.Limiter
+	byID, byHolder, byClient *keyed
 }
 
 func newLimits() *limits {
 	return &limits{
-		all:     rate.NewLimiter(globalRate, globalBurst),
-		refused: rate.NewLimiter(refusalRate, refusals),
-		byID:    map[string]*rate.Limiter{},
+		all:      rate.NewLimiter(globalRate, globalBurst),
+		refused:  rate.NewLimiter(refusalRate, refusals),
+		byID:     newKeyed(perIDRate, perIDBurst),
+		byHolder: newKeyed(holderRate, holderBurst),
+		byClient: newKeyed(askRate, askBurst),
 	}
 }
 
-// allow takes one certificate from the limits of id.
-func (l *limits) allow(id string) bool { return l.of(id).Allow() && l.all.Allow() }
+// allow takes one certificate from the limits of a grant.
+func (l *limits) allow(g Grant) bool {
+	if g.Holder != "" && !l.byHolder.of(g.Holder).Allow() {
+		return false
+	}
+	return l.byID.of(g.subject()).Allow() && l.all.Allow()
+}
 
-func (l *limits) of(id string) *rate.Limiter {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if have, ok := l.byID[id]; ok {
+// ask takes one look at a token from the limit of a client's address.
+func (l *limits) ask(host string) bool { return l.byClient.of(host).Allow() }
+
+// keyed is a limiter for each of many.
+type keyed struct {
+	rate  rate.Limit
+	burst int
+
+	mu    sync.Mutex
+	known map[string]*rate.Limiter
+}
+
+func newKeyed(r rate.Limit, burst int) *keyed {
+	return &keyed{rate: r, burst: burst, known: map[string]*rate.Limiter{}}
+}
+
+func (k *keyed) of(key string) *rate.Limiter {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if have, ok := k.known[key]; ok {
 		return have
 	}
-	if len(l.byID) >= maxLimiters {
-		l.forget()
+	if len(k.known) >= maxLimiters {
+		k.forget()
 	}
-	r := rate.NewLimiter(perIDRate, perIDBurst)
-	l.byID[id] = r
+	r := rate.NewLimiter(k.rate, k.burst)
+	k.known[key] = r
 	return r
 }
 
 // forget drops the limiters that are full again, which say nothing, or all,
-// where every identity is busy: the global limit stays.
-func (l *limits) forget() {
-	for id, r := range l.byID {
-		if r.Tokens() >= perIDBurst {
-			delete(l.byID, id)
+// where everybody is busy: the global limit stays.
+func (k *keyed) forget() {
+	for key, r := range k.known {
+		if r.Tokens() >= float64(k.burst) {
+			delete(k.known, key)
 		}
 	}
-	if len(l.byID) >= maxLimiters {
-		clear(l.byID)
+	if len(k.known) >= maxLimiters {
+		clear(k.known)
 	}
 }

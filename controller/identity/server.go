@@ -19,8 +19,8 @@ import (
 // DefaultTTL is how long a workload's certificate lasts.
 const DefaultTTL = 24 * time.Hour
 
-// maxToken is several times a token of ours.
-const maxToken = 1 << 10
+// maxToken is several times a service account's token.
+const maxToken = 8 << 10
 
 // Options of a Server.
 type Options struct {
@@ -28,6 +28,9 @@ type Options struct {
 	Log *slog.Logger  // the audit log
 	// Joined, where set, is called after a token was spent.
 	Joined func(spiffeid.ID)
+	// TokensOnly refuses to renew by the certificate in use. A token can be withdrawn,
+	// by deleting the pod that it is bound to.
+	TokensOnly bool
 	// Known, where set, says whether an identity still is a workload's. A
 	// certificate of one that is not is not renewed: it would go on for ever,
 	// from renewal to renewal. Tokens are not asked about: who made one knows.
@@ -39,45 +42,55 @@ type Options struct {
 type Server struct {
 	deliveryv1.UnimplementedIdentityServer
 	ca     *CA
-	tokens *Tokens
+	prove  Prove
 	opt    Options
 	limits *limits
 }
 
-// NewServer returns the Identity service of a CA.
-func NewServer(ca *CA, tokens *Tokens, opt Options) *Server {
+// NewServer returns the Identity service of a CA, which knows tokens by prove.
+func NewServer(ca *CA, prove Prove, opt Options) *Server {
 	if opt.TTL <= 0 {
 		opt.TTL = DefaultTTL
 	}
-	return &Server{ca: ca, tokens: tokens, opt: opt, limits: newLimits()}
+	return &Server{ca: ca, prove: prove, opt: opt, limits: newLimits()}
 }
 
 // proof is how a client showed who it is.
 type proof struct {
-	id    spiffeid.ID
-	by    string // "token" or "certificate"
-	token string // beginning of the token's hash
+	Grant
+	by string // "token" or "certificate"
 }
 
 // Issue implements deliveryv1.IdentityServer.
 func (s *Server) Issue(ctx context.Context, r *deliveryv1.IssueRequest) (*deliveryv1.IssueResponse, error) {
-	p, err := s.prove(ctx, r)
+	ctx, cancel := context.WithTimeout(ctx, issueTimeout)
+	defer cancel()
+	p, err := s.proof(ctx, r)
 	if err != nil {
 		return nil, s.refuse(ctx, err)
 	}
-	if !s.limits.allow(p.id.String()) {
-		return nil, s.refuse(ctx, status.Errorf(codes.ResourceExhausted, "too many certificates for %s: try again later", p.id))
+	if !s.limits.allow(p.Grant) {
+		return nil, s.refuse(ctx, status.Errorf(codes.ResourceExhausted, "too many certificates for %s: try again later", p.subject()))
 	}
-	leaf, err := s.ca.Issue(r.GetCsr(), p.id, s.opt.TTL)
+	leaf, err := s.issue(r.GetCsr(), p.Grant)
 	if err != nil {
 		return nil, s.refuse(ctx, status.Error(codes.InvalidArgument, err.Error()))
 	}
-	s.opt.Log.Info("certificate issued", "identity", p.id.String(), "by", p.by, "token", p.token,
-		"serial", leaf.SerialNumber.Text(16), "expires", leaf.NotAfter, "client", peer.Address(ctx))
+	s.opt.Log.LogAttrs(ctx, slog.LevelInfo, "certificate issued", append([]slog.Attr{
+		slog.String("identity", p.subject()), slog.String("by", p.by),
+		slog.String("serial", leaf.SerialNumber.Text(16)), slog.Time("expires", leaf.NotAfter), slog.String("client", peer.Address(ctx)),
+	}, p.Audit...)...)
 	if p.by == byToken && s.opt.Joined != nil {
-		s.opt.Joined(p.id)
+		s.opt.Joined(p.ID)
 	}
 	return &deliveryv1.IssueResponse{Chain: [][]byte{leaf.Raw}, Roots: [][]byte{s.ca.root.Raw}}, nil
+}
+
+func (s *Server) issue(csr []byte, g Grant) (*x509.Certificate, error) {
+	if len(g.Names) > 0 {
+		return s.ca.IssueServing(csr, g.Names, s.opt.TTL)
+	}
+	return s.ca.Issue(csr, g.ID, s.opt.TTL)
 }
 
 const (
@@ -85,33 +98,38 @@ const (
 	byCertificate = "certificate"
 )
 
-// prove finds the identity in the token or in the client certificate, never in
+// proof finds the identity in the token or in the client certificate, never in
 // the request for the new one. A token counts first: a workload that was moved
 // to another identity joins again.
-func (s *Server) prove(ctx context.Context, r *deliveryv1.IssueRequest) (proof, error) {
+func (s *Server) proof(ctx context.Context, r *deliveryv1.IssueRequest) (proof, error) {
 	key, err := requestKey(r.GetCsr()) // before a token is spent on it
 	if err != nil {
 		return proof{}, status.Error(codes.InvalidArgument, err.Error())
 	}
-	if r.GetToken() == "" {
+	switch n := len(r.GetToken()); {
+	case n == 0 && s.opt.TokensOnly:
+		return proof{}, status.Error(codes.Unauthenticated, "no token was sent: certificates are issued to tokens alone")
+	case n == 0:
 		return s.proveByCertificate(ctx)
+	case n > maxToken:
+		return proof{}, status.Errorf(codes.InvalidArgument, "a token of %d bytes, at most %d are read", n, maxToken)
 	}
-	if len(r.GetToken()) > maxToken {
-		return proof{}, status.Errorf(codes.InvalidArgument, "a join token of %d bytes, at most %d are read", len(r.GetToken()), maxToken)
+	if !s.limits.ask(peer.Host(ctx)) {
+		return proof{}, status.Error(codes.ResourceExhausted, "too many tokens to look at: try again later")
 	}
 	der, err := x509.MarshalPKIXPublicKey(key)
 	if err != nil {
 		return proof{}, status.Error(codes.InvalidArgument, err.Error())
 	}
-	g, err := s.tokens.redeem(r.GetToken(), der)
+	g, err := s.prove(ctx, r.GetToken(), der)
 	switch {
-	case errors.Is(err, ErrTokenUnknown), errors.Is(err, ErrTokenExpired), errors.Is(err, ErrTokenUsed):
-		return proof{}, status.Errorf(codes.Unauthenticated, "%v: make a new one with \"mesh-compile serve token\"", err)
+	case errors.Is(err, peer.ErrRefused):
+		return proof{}, status.Error(codes.Unauthenticated, err.Error())
 	case err != nil:
-		s.opt.Log.Error("reading join tokens", "error", err)
-		return proof{}, status.Error(codes.Internal, "the join tokens cannot be read: see the controller's log")
+		s.opt.Log.Error("looking at a token", "error", err)
+		return proof{}, status.Error(codes.Unavailable, "tokens cannot be looked at now: see the log of who issues")
 	}
-	return proof{id: g.ID, by: byToken, token: g.Token}, nil
+	return proof{g, byToken}, nil
 }
 
 func (s *Server) proveByCertificate(ctx context.Context) (proof, error) {
@@ -128,7 +146,7 @@ func (s *Server) proveByCertificate(ctx context.Context) (proof, error) {
 	if s.opt.Known != nil && !s.opt.Known(p.ID) {
 		return proof{}, status.Errorf(codes.PermissionDenied, "%s is no workload's identity any more: it is not in the live release, nor in the one before", p.ID)
 	}
-	return proof{id: p.ID, by: byCertificate}, nil
+	return proof{Grant{ID: p.ID}, byCertificate}, nil
 }
 
 // refuse logs a refusal, unless there are too many of them to log.

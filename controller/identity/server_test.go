@@ -62,7 +62,7 @@ func serve(t *testing.T) *issuer {
 	rpc := grpc.NewServer(grpc.Creds(credentials.NewTLS(&tls.Config{
 		GetCertificate: serving.Get, ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: i.pool(),
 	})))
-	deliveryv1.RegisterIdentityServer(rpc, NewServer(i.ca, i.tokens, Options{
+	deliveryv1.RegisterIdentityServer(rpc, NewServer(i.ca, i.tokens.Prove, Options{
 		TTL: time.Minute, Log: slog.New(slog.NewTextHandler(i.log, nil)),
 	}))
 	done := make(chan error, 1)
@@ -174,21 +174,31 @@ func TestServerRefuses(t *testing.T) {
 
 func TestLimitsAreByIdentity(t *testing.T) {
 	l := newLimits()
+	domain := spiffeid.RequireTrustDomainFromString("d")
+	a, b := Grant{ID: spiffeid.RequireFromPath(domain, "/a")}, Grant{ID: spiffeid.RequireFromPath(domain, "/b"), Holder: "pod"}
 	for range perIDBurst {
-		if !l.allow("a") {
+		if !l.allow(a) {
 			t.Fatal("refused within the burst")
 		}
 	}
-	if l.allow("a") {
+	if l.allow(a) {
 		t.Error("more than the burst at once")
 	}
-	if !l.allow("b") {
-		t.Error("one identity used up another's")
+	for range holderBurst {
+		if !l.allow(b) {
+			t.Fatal("one identity used up another's")
+		}
+	}
+	if l.allow(b) {
+		t.Error("more than the burst of one pod at once")
+	}
+	if b.Holder = "another"; !l.allow(b) {
+		t.Error("one pod used up another's")
 	}
 	for n := range 2 * maxLimiters {
-		l.of(spiffeid.RequireFromPath(spiffeid.RequireTrustDomainFromString("d"), "/"+strings.Repeat("x", n%7+1)+slog.IntValue(n).String()).String())
+		l.byID.of(slog.IntValue(n).String())
 	}
-	if len(l.byID) > maxLimiters {
-		t.Errorf("%d limiters", len(l.byID))
+	if n := len(l.byID.known); n > maxLimiters {
+		t.Errorf("%d limiters", n)
 	}
 }

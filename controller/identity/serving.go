@@ -55,17 +55,31 @@ func (s *Serving) make() (*tls.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	template := &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
-	for _, n := range s.names {
-		if ip := net.ParseIP(n); ip != nil {
-			template.IPAddresses = append(template.IPAddresses, ip)
-		} else {
-			template.DNSNames = append(template.DNSNames, n)
-		}
-	}
-	leaf, err := s.ca.sign(&key.PublicKey, s.ttl, template)
+	leaf, err := s.ca.sign(&key.PublicKey, s.ttl, servingTemplate(s.names))
 	if err != nil {
 		return nil, err
 	}
 	return &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}, nil
+}
+
+// IssueServing signs the certificate of a server of the control plane: the public
+// key of the request, and names, which are not the request's.
+func (ca *CA) IssueServing(csr []byte, names []string, ttl time.Duration) (*x509.Certificate, error) {
+	key, err := requestKey(csr)
+	if err != nil {
+		return nil, err
+	}
+	return ca.sign(key, ttl, servingTemplate(names))
+}
+
+func servingTemplate(names []string) *x509.Certificate {
+	c := &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	for _, n := range names {
+		if ip := net.ParseIP(n); ip != nil {
+			c.IPAddresses = append(c.IPAddresses, ip)
+		} else {
+			c.DNSNames = append(c.DNSNames, n)
+		}
+	}
+	return c
 }

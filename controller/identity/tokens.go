@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -86,13 +87,6 @@ func (t *Tokens) Create(id spiffeid.ID, ttl time.Duration) (string, error) {
 	return text, nil
 }
 
-// A Grant is what a token proved.
-type Grant struct {
-	ID spiffeid.ID
-	// Token is the beginning of the token's hash, for logs.
-	Token string
-}
-
 // redeem spends a token on a public key, durably, before it returns. A token
 // that is not known costs neither the lock nor the disk.
 func (t *Tokens) redeem(text string, key []byte) (Grant, error) {
@@ -110,7 +104,7 @@ func (t *Tokens) redeem(text string, key []byte) (Grant, error) {
 			return nil, ErrTokenUnknown
 		}
 		e, by := &all[i], hashOf(key)
-		g.Token = e.Hash[:12]
+		g.Audit = []slog.Attr{slog.String("token", e.Hash[:12])} // of its hash, the beginning
 		switch {
 		case !time.Now().Before(e.Expires):
 			return nil, ErrTokenExpired

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -57,4 +58,12 @@ func Address(ctx context.Context) string {
 		return p.Addr.String()
 	}
 	return "unknown"
+}
+
+// Host returns the client's address without its port.
+func Host(ctx context.Context) string {
+	if host, _, err := net.SplitHostPort(Address(ctx)); err == nil {
+		return host
+	}
+	return Address(ctx)
 }

@@ -185,7 +185,7 @@ func (c *controller) rpcServer() (*grpc.Server, error) {
 	}
 	rpc := grpc.NewServer(append(deliver.ServerOptions(), grpc.Creds(credentials.NewTLS(c.trust.config(serving))))...)
 	deliveryv1.RegisterDeliveryServer(rpc, c.deliver)
-	deliveryv1.RegisterIdentityServer(rpc, identity.NewServer(c.keys.ca, c.tokens, identity.Options{
+	deliveryv1.RegisterIdentityServer(rpc, identity.NewServer(c.keys.ca, c.tokens.Prove, identity.Options{
 		TTL: c.cfg.CertificateTTL, Log: c.log, Joined: c.tokenSpent,
 		Known: func(id spiffeid.ID) bool { return c.deliver.Knows(id.String()) },
 	}))
