@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,6 +33,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"registry": registry,
 	"reversed": reversed,
 	"status":   status,
+	"page":     page,
 }
 
 // conforms checks each line, or with -whole the whole, of a JSON file against
@@ -155,4 +158,19 @@ func reversed(ts *testscript.TestScript, _ bool, args []string) {
 	if len(names) < 2 {
 		ts.Fatalf("%s has %s: nothing to reverse", args[0], fmt.Sprint(names))
 	}
+}
+
+// page serves a file as the status of a controller, as it is when it is asked for,
+// and sets SERVER to its address: page FILE
+func page(ts *testscript.TestScript, _ bool, args []string) {
+	name := ts.MkAbs(args[0])
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/status" {
+			http.NotFound(w, r)
+			return
+		}
+		http.ServeFile(w, r, name)
+	}))
+	ts.Defer(server.Close)
+	ts.Setenv("SERVER", server.URL)
 }

@@ -68,19 +68,19 @@ type fleet struct {
 
 	mu       sync.Mutex
 	byKey    map[artifact.Key]map[string]ProxyState // by instance
-	watching map[watcher]int                        // open streams
+	watching map[proxyKey]int                       // open streams
 	words    map[artifact.Key]*rate.Limiter         // of the log
 }
 
-// watcher is a proxy that watches releases.
-type watcher struct {
+// proxyKey names a proxy.
+type proxyKey struct {
 	artifact.Key
 	instance string
 }
 
 // enter notes a stream of a proxy until the returned function is called.
 func (f *fleet) enter(k artifact.Key, instance string) (leave func()) {
-	w := watcher{k, clip(instance, maxName)}
+	w := proxyKey{k, clip(instance, maxName)}
 	f.watchers.Add(1)
 	f.count(w, 1)
 	return func() {
@@ -90,12 +90,12 @@ func (f *fleet) enter(k artifact.Key, instance string) (leave func()) {
 }
 
 // count adds to the streams of a proxy.
-func (f *fleet) count(w watcher, n int) {
+func (f *fleet) count(w proxyKey, n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.version.Add(1)
 	if f.watching == nil {
-		f.watching = map[watcher]int{}
+		f.watching = map[proxyKey]int{}
 	}
 	if f.watching[w] += n; f.watching[w] == 0 {
 		delete(f.watching, w)
@@ -107,7 +107,7 @@ func (f *fleet) count(w watcher, n int) {
 
 // attended returns p with what its streams say of it; the lock is held.
 func (f *fleet) attended(p ProxyState) ProxyState {
-	watches := f.watching[watcher{artifact.Key{SPIFFEID: p.Identity, Workload: p.Workload}, p.Instance}] > 0
+	watches := f.watching[proxyKey{artifact.Key{SPIFFEID: p.Identity, Workload: p.Workload}, p.Instance}] > 0
 	switch {
 	case watches:
 		p.Left = time.Time{}

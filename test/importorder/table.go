@@ -17,6 +17,7 @@ controller/api/v1alpha1 < compiler/dialect/native, schemas, schemas/*
 compiler/load, compiler/mesh < compiler/dialect, compiler/dialect/*
 compiler/dialect/translate < compiler/dialect/*
 compiler/dialect/* < compiler/dialect, compiler/convert
+compiler/load, compiler/dialect, schemas < compiler/render
 
 # the checked mesh, and what reads it
 compiler/diag, compiler/mesh < compiler/check
@@ -48,6 +49,8 @@ controller/endpoints < controller/deliver
 controller/deliver, controller/identity, controller/endpoints < controller/standalone
 controller/endpoints < controller/endpoints/kubernetes
 controller/deliver, controller/store, controller/api/v1alpha1 < controller/deliver/follow
+controller/deliver, controller/api/v1alpha1 < controller/fleet, controller/fleet/cluster
+controller/fleet < controller/fleet/cluster, controller/reconcile
 agent/* < agent, agent/*
 
 # the access policy reaches xds as a value that compiler hands over
