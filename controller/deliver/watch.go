@@ -2,12 +2,16 @@ package deliver
 
 import (
 	"bytes"
+	"context"
+	"math/rand/v2"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/mesh-compile/mesh-compile/compiler/artifact"
 	deliveryv1 "github.com/mesh-compile/mesh-compile/controller/delivery/v1"
+	"github.com/mesh-compile/mesh-compile/controller/peer"
 )
 
 // Watch implements deliveryv1.DeliveryServer. Between two sends nothing is kept
@@ -28,35 +32,76 @@ func (s *Server) Watch(r *deliveryv1.WatchRequest, stream deliveryv1.Delivery_Wa
 		return err
 	}
 	defer s.fleet.enter(k, r.GetInstance())()
-	end := time.NewTimer(time.Until(p.Expires))
-	defer end.Stop()
+	w := waiter{Server: s, peer: p, ctx: stream.Context(), end: time.NewTimer(time.Until(p.Expires))}
+	defer w.end.Stop()
 	var sent *published
+	var has artifact.Leaf
 	for {
 		now, changed := s.watch()
-		if release := now.of(k); release != sent {
-			if err := now.check(k); err != nil {
+		release := now.of(k)
+		if release == sent {
+			if _, err := w.wait(changed, nil); err != nil {
 				return err
 			}
-			u, err := release.update(k)
-			if err != nil {
-				return status.Error(codes.Internal, err.Error())
-			}
-			if err := stream.Send(u); err != nil {
+			continue
+		}
+		if err := now.check(k); err != nil {
+			return err
+		}
+		leaf, _, _ := release.Lookup(k)
+		if sent != nil && leaf == has {
+			if newer, err := w.giveWay(changed); err != nil {
 				return err
+			} else if newer {
+				continue
 			}
-			sent = release
-			continue // what came meanwhile
 		}
-		select {
-		case <-changed:
-		case <-s.drained:
-			return errDraining
-		case <-end.C:
-			return expired(p)
-		case <-stream.Context().Done():
-			return stream.Context().Err()
+		u, err := release.update(k)
+		if err != nil {
+			return status.Error(codes.Internal, err.Error())
 		}
+		if err := stream.Send(u); err != nil {
+			return err
+		}
+		sent, has = release, leaf
 	}
+}
+
+// waiter is what ends a Watch.
+type waiter struct {
+	*Server
+	peer peer.Peer
+	ctx  context.Context // of the stream
+	end  *time.Timer     // of the identity
+}
+
+// wait returns when there is something newer or it is later, or why the stream ends.
+func (w *waiter) wait(changed <-chan struct{}, later <-chan time.Time) (newer bool, err error) {
+	select {
+	case <-changed:
+		return true, nil
+	case <-later:
+		return false, nil
+	case <-w.drained:
+		return false, errDraining
+	case <-w.end.C:
+		return false, expired(w.peer)
+	case <-w.ctx.Done():
+		return false, w.ctx.Err()
+	}
+}
+
+// Agents that a release does not concern, but for its envelope, wait a moment: those
+// that it does concern come first, and have the processors to themselves.
+const (
+	giveWay    = 100 * time.Millisecond
+	giveWayPer = 200 * time.Microsecond // for each that watches, by chance
+)
+
+func (w *waiter) giveWay(changed <-chan struct{}) (newer bool, err error) {
+	later := time.NewTimer(giveWay + rand.N(giveWayPer*time.Duration(w.Watchers()+1)))
+	defer later.Stop()
+	return w.wait(changed, later.C)
 }
 
 // shown hands on the envelope that an agent runs.
