@@ -40,16 +40,11 @@ func (t Tally) Count(status int) (have, others int) {
 }
 
 // Call makes an application call through its own sidecar.
-func (i *Instance) Call(o Order) (Tally, error) {
-	var t Tally
-	return t, post(i.control()+"/call", o, &t)
-}
+func (i *Instance) Call(o Order) (Tally, error) { return Application(i.control()).Call(o) }
 
 // Load makes an application call until stop is called.
 func (i *Instance) Load(o Order) (stop func() (Tally, error), err error) {
-	o.Until = true
-	stop = func() (t Tally, err error) { return t, post(i.control()+"/stop", nil, &t) }
-	return stop, post(i.control()+"/call", o, nil)
+	return Application(i.control()).Load(o)
 }
 
 // Received is how often the application saw a method and path, as in "GET /items".
@@ -57,6 +52,22 @@ func (i *Instance) Received(methodAndPath string) (int, error) {
 	counts := map[string]int{}
 	err := get(i.control()+"/counts", &counts)
 	return counts[methodAndPath], err
+}
+
+// Application is the URL of the control port of this package's program app.
+type Application string
+
+// Call makes the application call through its own sidecar.
+func (a Application) Call(o Order) (Tally, error) {
+	var t Tally
+	return t, post(string(a)+"/call", o, &t)
+}
+
+// Load makes the application call until stop is called.
+func (a Application) Load(o Order) (stop func() (Tally, error), err error) {
+	o.Until = true
+	stop = func() (t Tally, err error) { return t, post(string(a)+"/stop", nil, &t) }
+	return stop, post(string(a)+"/call", o, nil)
 }
 
 // local talks to the programs of the mesh, and never through a sidecar.

@@ -21,13 +21,7 @@ const TokenSeconds = 3600
 // missing. RBAC applies to it as to a pod of that account.
 func (c *Cluster) As(t T, namespace, serviceAccount string) string {
 	t.Helper()
-	config := &rest.Config{Host: c.Config.Host, BearerToken: c.Token(t, TokenRequest{Namespace: namespace, ServiceAccount: serviceAccount})}
-	config.CAData = c.Config.CAData
-	file := filepath.Join(c.Dir, strings.Join([]string{namespace, serviceAccount, "kubeconfig"}, "."))
-	if err := clientcmd.WriteToFile(kubeconfig(config, namespace), file); err != nil {
-		t.Fatal(err)
-	}
-	return file
+	return c.writeKubeconfig(t, TokenRequest{Namespace: namespace, ServiceAccount: serviceAccount})
 }
 
 // Kubeconfig is the path of the administrator's.
@@ -91,6 +85,23 @@ func (c *Cluster) TokenFile(t T, r TokenRequest) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte(c.Token(t, r)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// PodKubeconfig is As with a token that is bound to a pod.
+func (c *Cluster) PodKubeconfig(t T, namespace, serviceAccount, pod string) string {
+	t.Helper()
+	return c.writeKubeconfig(t, TokenRequest{Namespace: namespace, ServiceAccount: serviceAccount, Pod: pod})
+}
+
+func (c *Cluster) writeKubeconfig(t T, r TokenRequest) string {
+	t.Helper()
+	config := &rest.Config{Host: c.Config.Host, BearerToken: c.Token(t, r)}
+	config.CAData = c.Config.CAData
+	file := filepath.Join(c.Dir, strings.Join([]string{r.Namespace, r.ServiceAccount, r.Pod, "kubeconfig"}, "."))
+	if err := clientcmd.WriteToFile(kubeconfig(config, r.Namespace), file); err != nil {
 		t.Fatal(err)
 	}
 	return file

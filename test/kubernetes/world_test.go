@@ -1,0 +1,257 @@
+package kubernetes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/mesh-compile/mesh-compile/compiler/artifact"
+	"github.com/mesh-compile/mesh-compile/controller/api/v1alpha1"
+	"github.com/mesh-compile/mesh-compile/controller/store"
+	"github.com/mesh-compile/mesh-compile/test/kubernetes/kubetest"
+	"github.com/mesh-compile/mesh-compile/test/kubernetes/node"
+	"github.com/mesh-compile/mesh-compile/test/localmesh"
+	"github.com/mesh-compile/mesh-compile/test/tools"
+)
+
+func TestMain(m *testing.M) { kubetest.Main(m) }
+
+// system is the namespace of the control plane.
+const system = "mesh-system"
+
+// world is a cluster with the control plane and a mesh of three workloads.
+type world struct {
+	t       *testing.T
+	cluster *kubetest.Cluster
+	client  client.Client // of an administrator; knows the kinds of this project
+	node    *node.Node
+	keys    string // directory
+
+	roles                          map[string]*node.Pod
+	customer, catalogV1, catalogV2 *node.Sidecar
+}
+
+// in is the world for a subtest.
+func (w *world) in(t *testing.T) *world {
+	out := *w
+	out.t = t
+	return &out
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) until(check func(context.Context) error) {
+	w.t.Helper()
+	kubetest.Until(w.t, check)
+}
+
+// install applies the manifests that are shipped and runs the roles, as docs/kubernetes.md says.
+func install(t *testing.T, roles ...string) *world {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it starts a control plane and several Envoys")
+	}
+	c := kubetest.Start(t)
+	w := &world{t: t, cluster: c, keys: filepath.Join(t.TempDir(), "keys"), roles: map[string]*node.Pod{}}
+	w.client = newClient(t, c)
+	w.node = node.New(t, c, map[string]string{"mesh-controller": kubetest.Build(t, "./cmd/mesh-controller")})
+	w.meshCompile("keygen", "-o", w.keys, "--mesh", "shop", "--trust-domain", "shop.example")
+
+	root, err := tools.ModuleRoot()
+	w.must(err)
+	c.Kubectl(t, "apply", "--server-side", "-k", filepath.Join(root, "deploy", "quickstart"))
+	t.Cleanup(func() {
+		if out, err := c.TryKubectl(t, "", "delete", "-k", filepath.Join(root, "deploy", "quickstart"), "--wait=false", "--ignore-not-found"); err != nil && t.Context().Err() == nil {
+			t.Errorf("uninstalling: %v\n%s", err, out)
+		}
+	})
+	w.createKeys()
+	for _, role := range roles {
+		w.roles[role] = w.node.Run(t, system, "mesh-"+role)
+	}
+	for _, service := range []string{"mesh-ca", "mesh-deliver", "mesh-admit"} {
+		w.node.Serve(t, system, service)
+	}
+	c.Namespace(t, "shop", nil)
+	return w
+}
+
+func newClient(t *testing.T, c *kubetest.Cluster) client.Client {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		t.Fatal(err)
+	}
+	out, err := client.New(c.Config, client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// meshCompile runs the command.
+func (w *world) meshCompile(args ...string) string {
+	w.t.Helper()
+	out, err := exec.CommandContext(w.t.Context(), kubetest.Build(w.t, "./cmd/mesh-compile"), args...).CombinedOutput()
+	if err != nil {
+		w.t.Fatalf("mesh-compile %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// createKeys gives the roles their keys as an administrator does.
+func (w *world) createKeys() {
+	w.t.Helper()
+	from := func(names ...string) (args []string) {
+		for _, name := range names {
+			args = append(args, "--from-file="+filepath.Join(w.keys, name))
+		}
+		return args
+	}
+	w.cluster.Kubectl(w.t, append([]string{"-n", system, "create", "configmap", "mesh-root"}, from("root.dsse.json")...)...)
+	w.cluster.Kubectl(w.t, append([]string{"-n", system, "create", "secret", "generic", "mesh-ca"}, from("ca.key", "ca.crt")...)...)
+	w.cluster.Kubectl(w.t, append([]string{"-n", system, "create", "secret", "generic", "mesh-release-key"}, from("release.key")...)...)
+}
+
+func (w *world) root() string { return filepath.Join(w.keys, "root.dsse.json") }
+
+// sidecar runs a pod of a workload of the shop.
+func (w *world) sidecar(workload, service, version string) *node.Sidecar {
+	w.t.Helper()
+	return w.node.RunSidecar(w.t, node.Sidecar{Namespace: "shop", Workload: workload, Service: service, Version: version, Root: w.root()})
+}
+
+// runMesh runs a pod of each workload and waits until all take traffic.
+func (w *world) runMesh() {
+	w.t.Helper()
+	w.customer = w.sidecar("customer", "customer", "v1")
+	w.catalogV1 = w.sidecar("catalog-v1", "catalog", "v1")
+	w.catalogV2 = w.sidecar("catalog-v2", "catalog", "v2")
+	for _, s := range w.sidecars() {
+		s.Ready(w.t)
+	}
+}
+
+func (w *world) sidecars() []*node.Sidecar {
+	return []*node.Sidecar{w.customer, w.catalogV1, w.catalogV2}
+}
+
+// published puts a release of policies into the cluster as the reconcile role does, and returns its
+// number when it is signed.
+func (w *world) published(name, policies string) int64 {
+	w.t.Helper()
+	out := filepath.Join(w.t.TempDir(), "release")
+	w.meshCompile("build", policies, "-o", out, "--trust-bundle", filepath.Join(w.keys, "ca.crt"))
+	content, err := artifact.Read(os.DirFS(out), artifact.DefaultLimits)
+	w.must(err)
+	s, err := store.Open("file://" + w.node.Claim(system, "mesh-store"))
+	w.must(err)
+	w.must(s.Put(w.t.Context(), content))
+	r := &v1alpha1.Release{}
+	r.Namespace, r.Name = system, name
+	r.Spec = v1alpha1.ReleaseSpec{Sync: "mesh", Revision: name, Content: store.Key(content).String(), Workloads: 3}
+	w.must(w.client.Create(w.t.Context(), r))
+	w.until(func(ctx context.Context) error {
+		err := w.client.Get(ctx, client.ObjectKeyFromObject(r), r)
+		if err == nil && r.Status.Signature == nil {
+			err = fmt.Errorf("%s is not signed: %+v", name, r.Status)
+		}
+		return err
+	})
+	return r.Status.Signature.Sequence
+}
+
+// policies copies the shop's policies, with changes to its files by name.
+func (w *world) policies(edits map[string]string) string {
+	w.t.Helper()
+	dir := filepath.Join(w.t.TempDir(), "policies")
+	w.must(os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "shop"))))
+	for name, text := range edits {
+		w.must(os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
+	}
+	return dir
+}
+
+// route is route.yaml with so many percent of the catalog's requests for v2.
+func route(percent int) string {
+	text := fmt.Sprintf(`apiVersion: mesh-compile.dev/v1alpha1
+kind: MeshRoute
+metadata: {name: catalog, namespace: shop}
+spec:
+  service: catalog
+  rules:
+  - name: catalog
+    to:
+    - {version: v1, weight: %d}
+`, 100-percent)
+	if percent > 0 {
+		text += fmt.Sprintf("    - {version: v2, weight: %d}\n", percent)
+	}
+	return text
+}
+
+// applyShop applies what runs in the shop: services, accounts, deployments.
+func (w *world) applyShop() {
+	w.t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", "shop", "apps.yaml"))
+	w.must(err)
+	w.cluster.Apply(w.t, string(text))
+}
+
+var (
+	read   = localmesh.Order{Method: "GET", URL: "http://catalog:8080/items"}
+	change = localmesh.Order{Method: "POST", URL: "http://catalog:8080/items"} // that no rule allows
+)
+
+// serves makes requests that must be answered and some that must be refused, and says which versions
+// answered.
+func (w *world) serves(when string) map[string]int {
+	w.t.Helper()
+	answered := w.answered(when, read, 200)
+	w.answered(when, change, 403)
+	return answered.Versions
+}
+
+func (w *world) answered(when string, o localmesh.Order, status int) localmesh.Tally {
+	w.t.Helper()
+	o.Requests, o.Concurrency = 40, 4
+	r, err := w.customer.Call(o)
+	w.must(err)
+	if have, others := r.Count(status); others > 0 {
+		w.t.Errorf("%s: %s was answered with %d %d times, and otherwise %d times: %v\n%q", when, o.Method, status, have, others, r.Status, r.Failures)
+	}
+	return r
+}
+
+// underLoad reads all the time while something is done; every request must be answered with 200.
+func (w *world) underLoad(do func()) localmesh.Tally {
+	w.t.Helper()
+	o := read
+	o.Concurrency = 2
+	stop, err := w.customer.Load(o)
+	w.must(err)
+	begun := time.Now()
+	do()
+	load, err := stop()
+	w.must(err)
+	if have, others := load.Count(200); have == 0 || others > 0 {
+		w.t.Errorf("%d requests were answered with 200, %d were not: %v\n%q", have, others, load.Status, load.Failures)
+	}
+	w.t.Logf("%d requests in %s", load.Requests, time.Since(begun).Round(time.Millisecond))
+	return load
+}
