@@ -9,16 +9,16 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
-	authenticationclient "k8s.io/client-go/kubernetes/typed/authentication/v1"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -31,9 +31,11 @@ import (
 	deliveryv1 "github.com/mesh-compile/mesh-compile/controller/delivery/v1"
 	"github.com/mesh-compile/mesh-compile/controller/endpoints"
 	"github.com/mesh-compile/mesh-compile/controller/endpoints/kubernetes"
+	"github.com/mesh-compile/mesh-compile/controller/fleet"
+	"github.com/mesh-compile/mesh-compile/controller/fleet/cluster"
 	"github.com/mesh-compile/mesh-compile/controller/identity"
+	reviewer "github.com/mesh-compile/mesh-compile/controller/identity/kubernetes"
 	"github.com/mesh-compile/mesh-compile/controller/peer"
-	"github.com/mesh-compile/mesh-compile/controller/peer/review"
 	"github.com/mesh-compile/mesh-compile/controller/store"
 )
 
@@ -56,7 +58,7 @@ and an agent may be connected to any.
 
 Its serving certificate comes from the ca role, by the token of its own service
 account. Agents show a certificate of the ca role; with --agent-tokens also a
-service account's token for the audience ` + agentAudience + `.`,
+service account's token for the audience ` + reviewer.AudienceDeliver + `.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
@@ -78,9 +80,6 @@ service account's token for the audience ` + agentAudience + `.`,
 	return c
 }
 
-// agentAudience is that of the tokens which agents may show.
-const agentAudience = "mesh-compile-deliver"
-
 // delivery is the parts of the role.
 type delivery struct {
 	deliverFlags
@@ -89,6 +88,7 @@ type delivery struct {
 	source   *kubernetes.Source
 	roots    *deliver.ClientRoots
 	serving  *identity.Issued
+	reports  *cluster.Writer
 	rpc      *grpc.Server
 	stopping atomic.Bool
 }
@@ -128,11 +128,12 @@ func (f *deliverFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	d.follower = follow.New(follow.Options{
-		Root: root, Store: contents, Deliver: d.server, Endpoints: d.source.Set, Trust: d.roots.Set, Reached: reached, Log: log,
+		Root: root, Store: contents, Deliver: d.server, Endpoints: d.source.Set, Trust: d.roots.Set, Log: log,
 	})
 	if err := d.follower.Watch(m, f.namespace); err != nil {
 		return errFailed{err}
 	}
+	d.reports = d.writer(m, log)
 	if err := metrics.Registry.Register(follow.Metrics{Follower: d.follower, Table: table}); err != nil {
 		return errFailed{err}
 	}
@@ -146,15 +147,11 @@ func (f *deliverFlags) run(cmd *cobra.Command) error {
 
 // agentTokens is how agents are known that show no certificate.
 func agentTokens(m ctrl.Manager, root *sign.TrustedRoot) (*peer.Tokens, error) {
-	domain, err := spiffeid.TrustDomainFromString(root.Document().TrustDomain)
+	r, err := reviewer.NewReviewer(m.GetConfig(), reviewer.AudienceDeliver, root.Document().TrustDomain)
 	if err != nil {
 		return nil, err
 	}
-	client, err := authenticationclient.NewForConfigAndClient(m.GetConfig(), m.GetHTTPClient())
-	if err != nil {
-		return nil, err
-	}
-	return peer.NewTokens(review.Tokens(client.TokenReviews(), agentAudience, domain)), nil
+	return peer.NewTokens(r.Peer), nil
 }
 
 // identify prepares our certificate and the roots of agents' ones.
@@ -177,6 +174,24 @@ func (d *delivery) identify(root *sign.TrustedRoot, log *slog.Logger) error {
 	return nil
 }
 
+// writer is what reports the fleet of this replica.
+func (d *delivery) writer(m ctrl.Manager, log *slog.Logger) *cluster.Writer {
+	host, _ := os.Hostname()
+	return &cluster.Writer{
+		Config: m.GetConfig(), Namespace: d.namespace, Log: log,
+		Replica: cmp.Or(os.Getenv("POD_NAME"), host), PodUID: types.UID(os.Getenv("POD_UID")),
+		Proxies: func() []v1alpha1.ProxyReport {
+			var out []v1alpha1.ProxyReport
+			for _, p := range d.server.Fleet() {
+				out = append(out, fleet.Report(p))
+			}
+			return out
+		},
+		Version: func() uint64 { return d.server.FleetVersion() + d.follower.Status().Shown }, // both only grow
+		Highest: func() int64 { return int64(d.follower.Status().Shown) },
+	}
+}
+
 // NeedLeaderElection implements manager.LeaderElectionRunnable: every replica serves.
 func (d *delivery) NeedLeaderElection() bool { return false }
 
@@ -195,7 +210,11 @@ func (d *delivery) Start(ctx context.Context) error {
 	defer cancel()
 	wg.Go(func() { d.source.Run(background) })
 	wg.Go(func() { d.serving.Run(background) })
-	return d.server.Serve(ctx, d.rpc, l, d.stop, func() { d.stopping.Store(true) })
+	failed := make(chan error, 1)
+	wg.Go(func() { failed <- d.reports.Run(background) })
+	err = d.server.Serve(ctx, d.rpc, l, d.stop, func() { d.stopping.Store(true) })
+	cancel()
+	return errors.Join(err, <-failed)
 }
 
 // ready is false as soon as the role begins to stop. Before the first release there
@@ -214,6 +233,3 @@ func (d *delivery) ready(*http.Request) error {
 	}
 	return nil
 }
-
-// reached reports whether a release's waves have come to a workload.
-func reached(*v1alpha1.Release, string) bool { return true }

@@ -402,4 +402,5 @@ func BenchmarkOneRoute(b *testing.B) {
 	b.ReportMetric(float64(worst.slowestOf.Microseconds())/1000, "ms-all")
 	b.ReportMetric(float64(worst.bytes), "bytes-others")
 }
+
 var _ = endpoints.NewTable

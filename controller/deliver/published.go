@@ -16,8 +16,9 @@ import (
 // published is a release that agents may have.
 type published struct {
 	*artifact.Release
-	slices memo[[]artifact.Digest]            // lists by slice
-	lists  memo[map[artifact.Digest]struct{}] // resources by list
+	sequence uint64
+	slices   memo[[]artifact.Digest]            // lists by slice
+	lists    memo[map[artifact.Digest]struct{}] // resources by list
 }
 
 // releases are those that agents may have: the live one, the one for workloads that
@@ -61,9 +62,9 @@ func (s *serving) follow(r Rollout) *serving {
 		}
 		return p
 	}
-	add(s.known(r.Live))
+	add(s.known(r.Live, r.Sequence))
 	if r.Fallback != nil && r.Reached != nil {
-		next.fallback = add(s.known(r.Fallback))
+		next.fallback = add(s.known(r.Fallback, r.FallbackSequence))
 	}
 	if slices.Equal(next.releases, s.serves()) {
 		next.releases = s.releases // a wave: what was served before stays what it was
@@ -83,13 +84,19 @@ func (s *serving) serves() releases {
 	return releases{s.live(), s.fallback}
 }
 
-func (s *serving) known(r *artifact.Release) *published {
+func (s *serving) known(r *artifact.Release, sequence uint64) *published {
 	for _, p := range s.releases {
 		if p.Digest() == r.Digest() && bytes.Equal(p.Envelope(), r.Envelope()) {
 			return p
 		}
 	}
-	return &published{Release: r}
+	return &published{Release: r, sequence: sequence}
+}
+
+// sendable reports whether an agent with a sequence takes a release: not one from
+// before it.
+func (s *serving) sendable(p *published, mark uint64) bool {
+	return p != nil && (p != s.fallback || p.sequence >= mark)
 }
 
 // update returns what an agent with this key is sent.

@@ -32,7 +32,7 @@ func TestRollout(t *testing.T) {
 	}
 	rollout := func(names ...string) {
 		t.Helper()
-		if err := h.PublishRollout(Rollout{Live: second, Fallback: first, Reached: reached(names...)}); err != nil {
+		if err := h.PublishRollout(Rollout{Live: second, Sequence: 2, Fallback: first, FallbackSequence: 1, Reached: reached(names...)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -51,8 +51,11 @@ func TestRollout(t *testing.T) {
 	gone := watch("catalog", "catalog-v2")
 	checkUpdate(t, next(t, gone), first, keyOf("catalog", "catalog-v2"))
 	checkUpdate(t, next(t, watch("payment", "payment")), first, keyOf("payment", "payment"))
+	// One that has a later release than the one before would refuse it.
+	ahead := updates(t, h.client(t, "payment", time.Minute), &deliveryv1.WatchRequest{Workload: "shop/payment", Sequence: 2})
 	rollout("catalog-v1", "payment")
 	checkUpdate(t, next(t, payment), second, keyOf("payment", "payment"))
+	checkUpdate(t, next(t, ahead), second, keyOf("payment", "payment"))
 	h.publish(t, second)
 	if _, err := gone.Recv(); status.Code(err) != codes.NotFound {
 		t.Errorf("%v after the end of the rollout", err)

@@ -49,6 +49,10 @@ func serverOptions(tokens bool) []grpc.ServerOption {
 		grpc.MaxHeaderListSize(maxHeaders),
 		grpc.InTapHandle(newGate(tokens).admit),
 		grpc.ConnectionTimeout(10 * time.Second),
+		// A connection is idle but for a release now and then: it holds no buffer of
+		// its own to write, and a small one to read.
+		grpc.SharedWriteBuffer(true),
+		grpc.ReadBufferSize(4 << 10),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionIdle: 5 * time.Minute, Time: 30 * time.Second, Timeout: 10 * time.Second,
 		}),
@@ -94,6 +98,9 @@ type Rollout struct {
 	// where it is for all. Reached must always answer the same.
 	Fallback *artifact.Release
 	Reached  func(workload string) bool
+	// Sequences of the two. An agent that has a higher one than the fallback's, of a
+	// rollout that went no further, would refuse the fallback and is not sent it.
+	Sequence, FallbackSequence uint64
 }
 
 // Publish makes a signed release the live one, for all.

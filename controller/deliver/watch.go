@@ -36,10 +36,11 @@ func (s *Server) Watch(r *deliveryv1.WatchRequest, stream deliveryv1.Delivery_Wa
 	defer w.end.Stop()
 	var sent *published
 	var has artifact.Leaf
+	mark := r.GetSequence()
 	for {
 		now, changed := s.watch()
 		release := now.of(k)
-		if release == sent {
+		if release == sent || !now.sendable(release, mark) {
 			if _, err := w.wait(changed, nil); err != nil {
 				return err
 			}
@@ -63,7 +64,7 @@ func (s *Server) Watch(r *deliveryv1.WatchRequest, stream deliveryv1.Delivery_Wa
 		if err := stream.Send(u); err != nil {
 			return err
 		}
-		sent, has = release, leaf
+		sent, has, mark = release, leaf, max(mark, release.sequence)
 	}
 }
 

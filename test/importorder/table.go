@@ -43,12 +43,13 @@ compiler/artifact, compiler/sign < controller/store, controller/signer, controll
 controller/signer < controller/standalone, controller/signing
 controller/api/v1alpha1, controller/store < controller/signing
 controller/delivery/v1 < controller/deliver, controller/identity, controller/standalone, agent, agent/*
-controller/peer < controller/deliver, controller/identity, controller/peer/review
+controller/peer < controller/deliver, controller/identity, controller/identity/kubernetes
+controller/identity < controller/identity/kubernetes
 compiler/artifact < controller/endpoints
 controller/endpoints < controller/deliver
 controller/deliver, controller/identity, controller/endpoints < controller/standalone
 controller/endpoints < controller/endpoints/kubernetes
-controller/deliver, controller/store, controller/api/v1alpha1 < controller/deliver/follow
+controller/deliver, controller/store, controller/rollout, controller/api/v1alpha1 < controller/deliver/follow
 controller/deliver, controller/api/v1alpha1 < controller/fleet, controller/fleet/cluster
 controller/fleet < controller/fleet/cluster, controller/reconcile
 agent/* < agent, agent/*

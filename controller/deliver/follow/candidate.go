@@ -29,11 +29,6 @@ func (c *candidate) compare(o *candidate) int {
 	return cmp.Or(cmp.Compare(c.doc.SequenceEpoch, o.doc.SequenceEpoch), cmp.Compare(c.doc.Sequence, o.doc.Sequence))
 }
 
-// complete reports whether the rollout has reached all workloads.
-func (c *candidate) complete() bool {
-	return c.object.Status.Rollout != nil && c.object.Status.Rollout.Phase == v1alpha1.RolloutComplete
-}
-
 // envelopeOf is the signature that was made in CI, or else that of the sign role.
 func envelopeOf(r *v1alpha1.Release) []byte {
 	if len(r.Spec.Envelope) > 0 {

@@ -14,6 +14,7 @@ import (
 	"github.com/mesh-compile/mesh-compile/compiler/sign"
 	"github.com/mesh-compile/mesh-compile/controller/api/v1alpha1"
 	"github.com/mesh-compile/mesh-compile/controller/deliver"
+	"github.com/mesh-compile/mesh-compile/controller/rollout"
 	"github.com/mesh-compile/mesh-compile/controller/store"
 )
 
@@ -27,9 +28,7 @@ type Options struct {
 	Endpoints func(releases ...[]artifact.DiscoveredService)
 	// Trust is told the trust bundles, PEM, of the releases that are served.
 	Trust func(bundles ...[]byte) error
-	// Reached reports whether the waves of a Release have come to a workload.
-	Reached func(r *v1alpha1.Release, workload string) bool
-	Log     *slog.Logger
+	Log   *slog.Logger
 }
 
 // Follower serves what Releases say. Update is called by one goroutine.
@@ -134,12 +133,12 @@ func (f *Follower) chooseLive(ctx context.Context, found []*candidate, now time.
 // newest complete release before it, nil where it is for all. One that cannot be
 // read is stood in for by what is served.
 func (f *Follower) chooseFallback(ctx context.Context, found []*candidate, live *served, now time.Time) (*served, error) {
-	if live.complete() {
+	if live.object.Spec.Rollout == nil || rollout.Complete(live.object) {
 		return nil, nil
 	}
 	var failed error
 	for _, c := range found {
-		if c.compare(live.candidate) >= 0 || !c.complete() {
+		if c.compare(live.candidate) >= 0 || !rollout.Complete(c.object) {
 			continue
 		}
 		s, err := f.content(ctx, c, now)
@@ -201,13 +200,13 @@ func (f *Follower) serve(live, fallback *served) error {
 	if err := f.tellTrust(keep); err != nil {
 		return err
 	}
-	rollout := deliver.Rollout{Live: live.release}
+	next := deliver.Rollout{Live: live.release, Sequence: live.doc.Sequence}
 	if fallback != nil {
 		object := live.object.DeepCopy()
-		rollout.Fallback = fallback.release
-		rollout.Reached = func(workload string) bool { return f.opt.Reached(object, workload) }
+		next.Fallback, next.FallbackSequence = fallback.release, fallback.doc.Sequence
+		next.Reached = func(workload string) bool { return rollout.Reached(object, workload) }
 	}
-	if err := f.opt.Deliver.PublishRollout(rollout); err != nil {
+	if err := f.opt.Deliver.PublishRollout(next); err != nil {
 		return err
 	}
 	if f.live == nil || f.live.digest != live.digest {

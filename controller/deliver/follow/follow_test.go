@@ -68,9 +68,6 @@ func newSite(t *testing.T) *site {
 			}
 			return nil
 		},
-		Reached: func(r *v1alpha1.Release, workload string) bool {
-			return r.Status.Rollout != nil && r.Status.Rollout.Wave > 0 && workload == "shop/first"
-		},
 	})
 	return s
 }
@@ -128,7 +125,9 @@ func (s *site) release(sequence uint64, service string, phase v1alpha1.RolloutPh
 	}
 	s.list = append(s.list, v1alpha1.Release{
 		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("r", sequence)},
-		Spec:       v1alpha1.ReleaseSpec{Content: store.Key(content).String()},
+		Spec: v1alpha1.ReleaseSpec{Content: store.Key(content).String(), Rollout: &v1alpha1.RolloutSettings{
+			Waves: []v1alpha1.RolloutWave{{Workloads: []v1alpha1.WorkloadPattern{"shop/first"}}},
+		}},
 		Status: v1alpha1.ReleaseStatus{
 			Signature: &v1alpha1.ReleaseSignature{Envelope: envelope},
 			Rollout:   &v1alpha1.RolloutStatus{Phase: phase},
