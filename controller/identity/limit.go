@@ -2,8 +2,11 @@ package identity
 
 import (
 	"sync"
+	"time"
 
 	"golang.org/x/time/rate"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 )
 
 // Limits of issuing. A signature costs tens of microseconds; the limits are for
@@ -85,5 +88,20 @@ func (k *keyed) forget() {
 	}
 	if len(k.known) >= maxLimiters {
 		clear(k.known)
+	}
+}
+
+// ServerOptions bound what strangers can hold of a server that has the Identity
+// service alone.
+func ServerOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(maxRequest + maxToken + 1<<10),
+		grpc.MaxConcurrentStreams(16),
+		grpc.MaxHeaderListSize(8 << 10),
+		grpc.ConnectionTimeout(10 * time.Second),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionIdle: time.Minute, MaxConnectionAge: 10 * time.Minute, MaxConnectionAgeGrace: 30 * time.Second,
+			Time: 30 * time.Second, Timeout: 10 * time.Second,
+		}),
 	}
 }

@@ -50,6 +50,11 @@ func (s *Serving) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c, nil
 }
 
+// TLS returns the configuration of a server that asks clients for no certificate.
+func (s *Serving) TLS() *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: s.Get, NextProtos: []string{"h2"}, SessionTicketsDisabled: true}
+}
+
 func (s *Serving) make() (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -2,6 +2,8 @@ package kubernetes
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -41,7 +43,11 @@ type Reviewer struct {
 }
 
 // NewReviewer returns a reviewer of tokens whose identities are of a trust domain.
-func NewReviewer(config *rest.Config, audience string, domain spiffeid.TrustDomain) (*Reviewer, error) {
+func NewReviewer(config *rest.Config, audience, trustDomain string) (*Reviewer, error) {
+	domain, err := spiffeid.TrustDomainFromString(trustDomain)
+	if err != nil {
+		return nil, fmt.Errorf("preparing to review tokens: %w", err)
+	}
 	client, err := authenticationclient.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("preparing to review tokens: %w", err)
@@ -117,9 +123,9 @@ func or(text, otherwise string) string {
 	return text
 }
 
-// SPIFFEID returns the identity of an account. A name that is none in a SPIFFE ID
+// spiffeID returns the identity of an account. A name that is none in a SPIFFE ID
 // is refused.
-func (r *Reviewer) SPIFFEID(a Account) (spiffeid.ID, error) {
+func (r *Reviewer) spiffeID(a Account) (spiffeid.ID, error) {
 	id, err := spiffeid.FromSegments(r.domain, "ns", a.Namespace, "sa", a.Name)
 	if err != nil {
 		return spiffeid.ID{}, fmt.Errorf("%w: service account %s/%s: %w", peer.ErrRefused, a.Namespace, a.Name, err)
@@ -127,14 +133,34 @@ func (r *Reviewer) SPIFFEID(a Account) (spiffeid.ID, error) {
 	return id, nil
 }
 
-// Peer is the review that the deliver role asks for: it is a [peer.Review].
+// Peer returns the client that shows a token; it is a [peer.Review].
 func (r *Reviewer) Peer(ctx context.Context, token string) (peer.Peer, error) {
 	a, err := r.Review(ctx, token)
 	if err != nil {
 		return peer.Peer{}, err
 	}
-	id, err := r.SPIFFEID(a)
-	return peer.Peer{ID: id}, err
+	id, err := r.spiffeID(a)
+	return peer.Peer{ID: id, Expires: expiry(token)}, err
+}
+
+// expiry reads when a token ends, which the answer does not say. The API server has
+// verified it; one that does not say is of time zero.
+func expiry(token string) time.Time {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return time.Time{}
+	}
+	claims, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return time.Time{}
+	}
+	var said struct {
+		Exp int64 `json:"exp"`
+	}
+	if json.Unmarshal(claims, &said) != nil || said.Exp <= 0 {
+		return time.Time{}
+	}
+	return time.Unix(said.Exp, 0)
 }
 
 // Prover returns how the ca role knows whom to issue to. Service accounts of serving,
@@ -147,7 +173,7 @@ func (r *Reviewer) Prover(serving map[string][]string) identity.Prove {
 		}
 		g := identity.Grant{Names: serving[a.Namespace+"/"+a.Name], Holder: a.PodUID, Audit: a.audit()}
 		if len(g.Names) == 0 {
-			g.ID, err = r.SPIFFEID(a)
+			g.ID, err = r.spiffeID(a)
 		}
 		return g, err
 	}
