@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/mesh-compile/mesh-compile/controller/api/v1alpha1"
 )
@@ -94,12 +95,14 @@ func (v *Verdict) judge(p v1alpha1.ProxyReport) {
 	case p.State == stateRejected && p.Rejected >= v.Release.Sequence,
 		// Who refuses an update does not say which: it may be anything. One that was
 		// refused after the release was made is this one, or what keeps from it.
-		p.State != stateApplied && p.State != stateRejected && Failed(p) && p.Reported.After(v.Release.Made):
+		p.State != stateApplied && p.State != stateRejected && Failed(p) && v.Release.madeBefore(p.Reported.Time):
 		v.Failed = append(v.Failed, fmt.Sprintf("%s %s: %s: %s", p.Workload, p.Instance, verb(p.State), words(p)))
 	case v.Waiting == "":
 		v.Waiting = fmt.Sprintf("%s runs release %d", p.Workload+" "+p.Instance, p.Sequence)
 	}
 }
+
+func (r Release) madeBefore(t time.Time) bool { return !r.Made.IsZero() && r.Made.Before(t) }
 
 // String names the release.
 func (r Release) String() string { return fmt.Sprintf("release %d%s", r.Sequence, paren(short(r))) }

@@ -125,8 +125,9 @@ func short(r Release) string {
 	if name == "" {
 		name = r.Revision
 	}
-	if len(name) >= 40 && !strings.ContainsAny(name, ":;") {
-		return name[:12]
+	commit := strings.LastIndexByte(name, ':') + 1
+	if len(name)-commit >= 40 && !strings.Contains(name, ";") {
+		return name[:commit+12]
 	}
 	return name
 }
