@@ -61,7 +61,7 @@ func pick(root *sign.TrustedRoot, v view, now time.Time) task {
 			t.before = &signer.Signed{Doc: s.doc, Digest: s.digest}
 		}
 	}
-	newest := Newest(v.releases)
+	newest := latest(v.releases)
 	if newest == nil || newest.Spec.Envelope != nil {
 		return t // signed in CI: nobody here could sign it again
 	}
@@ -98,10 +98,10 @@ func read(root *sign.TrustedRoot, r *v1alpha1.Release) (signed, bool) {
 	return signed{doc, digest}, doc.SequenceEpoch == floor.SequenceEpoch && doc.Sequence >= floor.MinReleaseSequence
 }
 
-// Newest returns the Release that was made last: of the PolicySync that made one
+// latest returns the Release that was made last: of the PolicySync that made one
 // last, the one with the highest number. Clocks of API servers differ, numbers do
 // not.
-func Newest(releases []v1alpha1.Release) *v1alpha1.Release {
+func latest(releases []v1alpha1.Release) *v1alpha1.Release {
 	var sync *v1alpha1.Release
 	for i := range releases {
 		if r := &releases[i]; sync == nil || r.CreationTimestamp.After(sync.CreationTimestamp.Time) {

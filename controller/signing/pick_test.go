@@ -18,7 +18,7 @@ func at(name, sync string, second int) v1alpha1.Release {
 	return r
 }
 
-func TestNewest(t *testing.T) {
+func TestLatest(t *testing.T) {
 	deleted := at("mesh-30", "mesh", 1)
 	deleted.DeletionTimestamp = &metav1.Time{}
 	tests := map[string]struct {
@@ -34,7 +34,7 @@ func TestNewest(t *testing.T) {
 	}
 	for name, test := range tests {
 		got := ""
-		if r := Newest(test.releases); r != nil {
+		if r := latest(test.releases); r != nil {
 			got = r.Name
 		}
 		if got != test.want {

@@ -220,3 +220,16 @@ func TestLockIsWaitedForWithinTheContext(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A reader makes nothing: its volume may be mounted for reading alone.
+func TestReaderMakesNothing(t *testing.T) {
+	t.Parallel()
+	r, _ := twoReleases(t)
+	dir := filepath.Join(t.TempDir(), "none")
+	if _, err := openFiles(dir).Get(t.Context(), Key(r), nil); !errors.Is(err, ErrNotFound) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the reader made %s: %v", dir, err)
+	}
+}

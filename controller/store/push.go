@@ -61,7 +61,7 @@ func pull(ctx context.Context, rawURL string, prev *artifact.Release) (*artifact
 		return nil, "", err
 	}
 	if repo.Reference.Reference == "" {
-		return nil, "", errors.New("want a tag or digest: oci://host/repository:tag or oci://host/repository@sha256:...")
+		return nil, "", errors.New("want a tag (oci://host/repository:tag) or a digest (oci://host/repository@sha256:...)")
 	}
 	a, err := fetchArtifact(ctx, repo, repo.Reference.Reference, artifact.DefaultLimits)
 	if err != nil {

@@ -41,6 +41,7 @@ compiler < compiler/analyze/analyzetest
 compiler < controller/reconcile, controller/admission, controller/standalone
 compiler/artifact, compiler/sign < controller/store, controller/signer, controller/fetch, controller/deliver, agent, agent/*
 controller/signer < controller/standalone, controller/signing
+controller/api/v1alpha1 < controller/rollout
 controller/api/v1alpha1, controller/store < controller/signing
 controller/delivery/v1 < controller/deliver, controller/identity, controller/standalone, agent, agent/*
 controller/peer < controller/deliver, controller/identity, controller/identity/kubernetes
