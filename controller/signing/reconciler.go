@@ -97,7 +97,7 @@ func (r *Reconciler) do(ctx context.Context, t task) (ctrl.Result, error) {
 	}
 	failures.WithLabelValues(reason).Inc()
 	r.Log.Error("a Release is not signed", "release", t.release.Name, "reason", err.Error())
-	r.Events.Eventf(t.release, nil, corev1.EventTypeWarning, reason, "Sign", "%s", err.Error())
+	r.Events.Eventf(t.release, nil, corev1.EventTypeWarning, reason, "Sign", "%s", bounded(err.Error(), maxNote))
 	if told := r.report(ctx, t.release, nil, err, reason); told != nil {
 		return ctrl.Result{}, told
 	}

@@ -3,6 +3,7 @@ package signing
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,7 +37,7 @@ func (r *Reconciler) report(ctx context.Context, release *v1alpha1.Release, s *s
 	default:
 		condition.Status, condition.Message = metav1.ConditionFalse, err.Error()
 	}
-	condition.Message = bounded(condition.Message)
+	condition.Message = bounded(condition.Message, maxMessage)
 	keepTransition(&condition, release.Status.Conditions)
 	status := map[string]any{}
 	if signature != nil {
@@ -75,11 +76,14 @@ func keepTransition(c *metav1.Condition, old []metav1.Condition) {
 	}
 }
 
-// bounded cuts a message to a length that the API server takes.
-func bounded(message string) string {
-	const most = 4 << 10
+// What the API server takes: of a condition 32 KiB, of an event's note 1 KiB.
+const maxMessage, maxNote = 4 << 10, 1 << 10
+
+// bounded cuts a message to a length.
+func bounded(message string, most int) string {
+	const more = "..."
 	if len(message) > most {
-		return message[:most] + "..."
+		return strings.ToValidUTF8(message[:most-len(more)], "") + more
 	}
 	return message
 }
