@@ -220,3 +220,31 @@ func TestReports(t *testing.T) {
 		t.Errorf("%d proxies of workloads that are gone", n)
 	}
 }
+
+// TestZone: agents of two zones are told of the endpoints that are for theirs.
+func TestZone(t *testing.T) {
+	zone := "a"
+	h := startWith(t, func(o *Options) { o.Zone = func(netip.Addr) string { return zone } })
+	const cluster = "outbound|8080||bank.shop"
+	h.publish(t, shop(t, 1))
+	list := at("10.0.0.1", "10.0.0.2")
+	list[0].Near, list[1].Near = "a", "b"
+	h.table.Set(cluster, list)
+	for _, test := range []struct{ zone, want string }{{"a", "10.0.0.1"}, {"b", "10.0.0.2"}, {"a", "10.0.0.1"}} {
+		zone = test.zone
+		stream, err := h.client(t, "payment", time.Minute).WatchEndpoints(withDeadline(t))
+		if err == nil {
+			err = stream.Send(&deliveryv1.EndpointsRequest{Workload: "shop/payment", Clusters: []string{cluster}})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{cluster + " " + test.want}, flat(u)); diff != "" {
+			t.Errorf("zone %s (-want +got):\n%s", test.zone, diff)
+		}
+	}
+}

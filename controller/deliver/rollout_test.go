@@ -52,7 +52,13 @@ func TestRollout(t *testing.T) {
 	checkUpdate(t, next(t, gone), first, keyOf("catalog", "catalog-v2"))
 	checkUpdate(t, next(t, watch("payment", "payment")), first, keyOf("payment", "payment"))
 	// One that has a later release than the one before would refuse it.
+	watching := h.Watchers()
 	ahead := updates(t, h.client(t, "payment", time.Minute), &deliveryv1.WatchRequest{Workload: "shop/payment", Sequence: 2})
+	for ctx := withDeadline(t); h.Watchers() == watching; {
+		if ctx.Err() != nil {
+			t.Fatal("the agent does not watch")
+		}
+	}
 	rollout("catalog-v1", "payment")
 	checkUpdate(t, next(t, payment), second, keyOf("payment", "payment"))
 	checkUpdate(t, next(t, ahead), second, keyOf("payment", "payment"))
@@ -163,23 +169,26 @@ func TestNear(t *testing.T) {
 	end := func(last byte, near string, draining bool) endpoints.Endpoint {
 		return endpoints.Endpoint{Address: netip.AddrFrom4([4]byte{10, 0, 0, last}), Near: near, Draining: draining}
 	}
-	hinted := []endpoints.Endpoint{end(1, "a", false), end(2, "a,b", false), end(3, "b", false), end(4, "b", true)}
+	both := []endpoints.Endpoint{end(1, "a", false), end(2, "a,b", false), end(3, "b", false), end(4, "b", true)}
 	for _, test := range []struct {
 		name, zone string
 		all        []endpoints.Endpoint
 		want       string
 	}{
-		{"the zone's", "b", hinted, "2 3 4"},
-		{"the other zone's", "a", hinted, "1 2"},
-		{"no zone", "", hinted, "1 2 3 4"},
-		{"a zone without any", "c", hinted, "1 2 3 4"},
+		{"the zone's", "b", both, "2 3 4"},
+		{"the other zone's", "a", both, "1 2"},
+		{"no zone", "", both, "1 2 3 4"},
+		{"a zone without any", "c", both, "1 2 3 4"},
 		{"one that only drains", "b", []endpoints.Endpoint{end(1, "a", false), end(4, "b", true)}, "1 4"},
-		{"one without a hint", "a", append([]endpoints.Endpoint{end(9, "", false)}, hinted...), "9 1 2 3 4"},
-		{"one without, that drains", "a", append([]endpoints.Endpoint{end(9, "", true)}, hinted...), "1 2"},
+		{"one without a hint", "a", append([]endpoints.Endpoint{end(9, "", false)}, both...), "9 1 2 3 4"},
+		{"one without, that drains", "a", append([]endpoints.Endpoint{end(9, "", true)}, both...), "1 2"},
 	} {
-		sub := subscription{place: place{find: func() string { return test.zone }}}
+		zone := test.zone
+		if !hinted(test.all) {
+			zone = ""
+		}
 		var got []string
-		for _, e := range sub.near([]endpoints.Change{{Endpoints: test.all}})[0].Endpoints {
+		for _, e := range near(test.all, zone) {
 			got = append(got, fmt.Sprint(e.Address.As4()[3]))
 		}
 		if strings.Join(got, " ") != test.want {

@@ -76,8 +76,9 @@ type Options struct {
 // Server is the Delivery service.
 type Server struct {
 	deliveryv1.UnimplementedDeliveryServer
-	opt   Options
-	fleet fleet
+	opt       Options
+	fleet     fleet
+	encodings encodings
 
 	mu       sync.Mutex
 	serving  *serving
