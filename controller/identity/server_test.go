@@ -5,6 +5,8 @@ import (
 	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -20,6 +22,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	deliveryv1 "github.com/mesh-compile/mesh-compile/controller/delivery/v1"
+	"github.com/mesh-compile/mesh-compile/controller/peer"
 )
 
 // issuer is the service on a loopback port, and its log.
@@ -50,7 +53,16 @@ func (l *logBuffer) String() string {
 
 func serve(t *testing.T) *issuer {
 	t.Helper()
-	i := &issuer{ca: testCA(t, "shop.example"), tokens: OpenTokens(filepath.Join(t.TempDir(), "tokens.json")), log: &logBuffer{}}
+	tokens := OpenTokens(filepath.Join(t.TempDir(), "tokens.json"))
+	i := serveWith(t, tokens.Prove, Options{TTL: time.Minute})
+	i.tokens = tokens
+	return i
+}
+
+func serveWith(t *testing.T, prove Prove, opt Options) *issuer {
+	t.Helper()
+	i := &issuer{ca: testCA(t, "shop.example"), log: &logBuffer{}}
+	opt.Log = slog.New(slog.NewTextHandler(i.log, nil))
 	serving, err := NewServing(i.ca, []string{"127.0.0.1"}, time.Hour)
 	if err != nil {
 		t.Fatal(err)
@@ -62,9 +74,7 @@ func serve(t *testing.T) *issuer {
 	rpc := grpc.NewServer(grpc.Creds(credentials.NewTLS(&tls.Config{
 		GetCertificate: serving.Get, ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: i.pool(),
 	})))
-	deliveryv1.RegisterIdentityServer(rpc, NewServer(i.ca, i.tokens.Prove, Options{
-		TTL: time.Minute, Log: slog.New(slog.NewTextHandler(i.log, nil)),
-	}))
+	deliveryv1.RegisterIdentityServer(rpc, NewServer(i.ca, prove, opt))
 	done := make(chan error, 1)
 	go func() { done <- rpc.Serve(listener) }()
 	t.Cleanup(func() {
@@ -169,6 +179,50 @@ func TestServerRefuses(t *testing.T) {
 	}
 	if _, err := i.issue(t, testKey(t), "", &tls.Certificate{Certificate: [][]byte{old.Raw}, PrivateKey: key}); status.Code(err) != codes.Unavailable {
 		t.Errorf("an expired certificate: %v", err)
+	}
+}
+
+// Whoever proves tokens says who gets what; the server adds nothing of its own.
+func TestInjectedProof(t *testing.T) {
+	i := serveWith(t, func(_ context.Context, token string, _ []byte) (Grant, error) {
+		switch token {
+		case "workload":
+			return Grant{ID: order, Audit: []slog.Attr{slog.String("pod", "order-0")}}, nil
+		case "server":
+			return Grant{Names: []string{"deliver.example", "10.0.0.9"}}, nil
+		case "stranger":
+			return Grant{ID: spiffeid.RequireFromString("spiffe://elsewhere.example/ns/shop/sa/order")}, nil
+		case "refused":
+			return Grant{}, fmt.Errorf("%w: it is nobody's", peer.ErrRefused)
+		}
+		return Grant{}, errors.New("secret detail of another server")
+	}, Options{TTL: time.Minute, TokensOnly: true})
+	key := testKey(t)
+	leaf, err := i.issue(t, key, "workload", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if leaf.URIs[0].String() != order.String() || len(leaf.DNSNames) > 0 {
+		t.Errorf("issued to %v, %v", leaf.URIs, leaf.DNSNames)
+	}
+	served, err := i.issue(t, testKey(t), "server", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(served.URIs) > 0 || len(served.ExtKeyUsage) != 1 || served.VerifyHostname("deliver.example") != nil || served.VerifyHostname("10.0.0.9") != nil {
+		t.Errorf("the serving certificate: %v, %v, %v for %v", served.URIs, served.DNSNames, served.IPAddresses, served.ExtKeyUsage)
+	}
+	for token, want := range map[string]codes.Code{"stranger": codes.InvalidArgument, "refused": codes.Unauthenticated, "?": codes.Unavailable} {
+		if _, err := i.issue(t, testKey(t), token, nil); status.Code(err) != want || strings.Contains(err.Error(), "secret detail") {
+			t.Errorf("%s: %v, want %s", token, err, want)
+		}
+	}
+	own := tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key}
+	if _, err := i.issue(t, testKey(t), "", &own); status.Code(err) != codes.Unauthenticated {
+		t.Errorf("renewed without a token: %v", err)
+	}
+	if log := i.log.String(); !strings.Contains(log, "pod=order-0") || !strings.Contains(log, "secret detail") {
+		t.Errorf("audit log:\n%s", log)
 	}
 }
 

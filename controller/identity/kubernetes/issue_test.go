@@ -96,7 +96,7 @@ func newIssuer(t *testing.T, c *kubetest.Cluster) *issuer {
 }
 
 // issue asks for a certificate with a request that names somebody else.
-func (i *issuer) issue(ctx context.Context, token string, own ...tls.Certificate) (*x509.Certificate, error) {
+func (i *issuer) issue(ctx context.Context, token string) (*x509.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func (i *issuer) issue(ctx context.Context, token string, own ...tls.Certificate
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(i.ca.Root())
-	conn, err := grpc.NewClient(i.addr, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13, Certificates: own})))
+	conn, err := grpc.NewClient(i.addr, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13})))
 	if err != nil {
 		return nil, err
 	}
