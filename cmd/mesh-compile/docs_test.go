@@ -26,6 +26,7 @@ func TestDocsCommands(t *testing.T) {
 		for _, m := range console.FindAllStringSubmatch(string(text), -1) {
 			found++
 			line, _, _ := strings.Cut(m[1], " >")
+			line, _, _ = strings.Cut(line, " | ")
 			if err := parse(strings.Fields(line)); err != nil {
 				t.Errorf("%s: mesh-compile %s: %v", name, m[1], err)
 			}
