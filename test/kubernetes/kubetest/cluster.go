@@ -141,7 +141,8 @@ func (c *Cluster) startManager(program string) (err error) {
 		"--kube-api-qps=500", "--kube-api-burst=1000",
 		"--root-ca-file", filepath.Join(c.certs(), "apiserver.crt"),
 		"--controllers=namespace-controller,garbage-collector-controller,endpointslice-controller,"+
-			"serviceaccount-controller,root-ca-certificate-publisher-controller,clusterrole-aggregation-controller")
+			"serviceaccount-controller,root-ca-certificate-publisher-controller,clusterrole-aggregation-controller,"+
+			"persistentvolumeclaim-protection-controller")
 	return err
 }
 
