@@ -48,6 +48,9 @@ no identity.`,
 	}
 	fs := c.Flags()
 	f.add(fs, false)
+	// Each certificate is a question to the API server, and a deployment asks for
+	// hundreds at once; the API server limits who asks by itself.
+	f.qps, fs.Lookup("kube-api-qps").DefValue = 500, "500"
 	fs.StringVar(&f.root, "root", "", "root document `FILE` of the mesh (required)")
 	fs.StringVar(&f.certificate, "certificate", "", "X.509 root `FILE`, PEM (required)")
 	fs.StringVar(&f.key, "key", "", "key `FILE` of the X.509 root, PEM (required)")

@@ -2,6 +2,8 @@ package signing
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -18,9 +20,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -309,5 +313,52 @@ func TestTwoReplicas(t *testing.T) {
 	}
 	if len(seen) < 20 {
 		t.Errorf("only %d numbers were taken", len(seen))
+	}
+}
+
+// A number whose signature did not reach the API server is gone: what is signed next
+// has another.
+func TestLostSignature(t *testing.T) {
+	c := newClusterTest(t)
+	c.create("mesh-1", nil)
+	lost := errors.New("the connection is lost")
+	var envelopes []string
+	failing := true
+	base, err := client.NewWithWatch(c.cluster.Config, client.Options{Scheme: testScheme(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	flaky := interceptor.NewClient(base, interceptor.Funcs{
+		SubResourceApply: func(ctx context.Context, to client.Client, sub string, o runtime.ApplyConfiguration, opts ...client.SubResourceApplyOption) error {
+			text, err := json.Marshal(o)
+			if err != nil {
+				t.Error(err)
+			}
+			envelopes = append(envelopes, string(text))
+			if failing {
+				return lost
+			}
+			return to.SubResource(sub).Apply(ctx, o, opts...)
+		},
+	})
+	r := &Reconciler{
+		Client: flaky, Reader: flaky, Namespace: namespace, Store: c.store, Signer: c.signer(), Limits: c.limits(),
+		Events: events.NewFakeRecorder(10), Log: slog.New(slog.DiscardHandler),
+	}
+	for range 2 {
+		if _, err := r.Reconcile(t.Context(), ctrl.Request{}); !errors.Is(err, lost) {
+			t.Errorf("error %v", err)
+		}
+	}
+	failing = false
+	r.Signer = c.signer() // another replica, which knows nothing
+	if _, err := r.Reconcile(t.Context(), ctrl.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	c.await("mesh-1", 3)
+	for i, text := range envelopes {
+		if !strings.Contains(text, fmt.Sprintf(`"sequence":%d`, i+1)) {
+			t.Errorf("signature %d is %s", i+1, text)
+		}
 	}
 }

@@ -42,20 +42,17 @@ const lookAgain = time.Hour
 // whether there may be something; what is signed, and above which number, is read
 // anew.
 func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
-	for _, reader := range []client.Reader{r.Client, r.Reader} {
-		v, err := r.view(ctx, reader)
-		if err != nil {
-			return ctrl.Result{}, err
-		}
-		t := pick(r.Signer.Root(), v, time.Now())
-		if t.release == nil {
-			return ctrl.Result{RequeueAfter: untilRenewal(t.renewAt)}, nil
-		}
-		if reader == r.Reader {
-			return r.do(ctx, t)
-		}
+	t, err := r.look(ctx, r.Client)
+	if err == nil && t.release != nil {
+		t, err = r.look(ctx, r.Reader)
 	}
-	return ctrl.Result{}, nil
+	switch {
+	case err != nil:
+		return ctrl.Result{}, err
+	case t.release == nil:
+		return ctrl.Result{RequeueAfter: untilRenewal(t.renewAt)}, nil
+	}
+	return r.do(ctx, t)
 }
 
 func untilRenewal(at time.Time) time.Duration {
@@ -65,20 +62,22 @@ func untilRenewal(at time.Time) time.Duration {
 	return min(max(time.Until(at), time.Millisecond), lookAgain)
 }
 
-func (r *Reconciler) view(ctx context.Context, reader client.Reader) (view, error) {
+// look picks what to sign of what a reader knows of Releases. What agents have shown
+// comes again and again: the cache is good enough.
+func (r *Reconciler) look(ctx context.Context, reader client.Reader) (task, error) {
 	var releases v1alpha1.ReleaseList
 	if err := reader.List(ctx, &releases, client.InNamespace(r.Namespace)); err != nil {
-		return view{}, fmt.Errorf("listing Releases: %w", err)
+		return task{}, fmt.Errorf("listing Releases: %w", err)
 	}
 	var fleet v1alpha1.FleetReportList
 	if err := r.Client.List(ctx, &fleet, client.InNamespace(r.Namespace)); err != nil {
-		return view{}, fmt.Errorf("listing FleetReports: %w", err)
+		return task{}, fmt.Errorf("listing FleetReports: %w", err)
 	}
 	v := view{releases: releases.Items}
 	for i := range fleet.Items {
 		v.shown = max(v.shown, uint64(max(0, fleet.Items[i].HighestSequence)))
 	}
-	return v, nil
+	return pick(r.Signer.Root(), v, time.Now()), nil
 }
 
 // do signs a Release and says so. A content that is refused is not asked for again
