@@ -17,6 +17,8 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
@@ -359,6 +361,50 @@ func TestNothingElse(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNamedRights: rights on objects of one name, which a request for another does not
+// show, are in the table too.
+func TestNamedRights(t *testing.T) {
+	table := rights(t)
+	for _, object := range render(t, complete) {
+		role := strings.TrimPrefix(object.GetName(), "mesh-")
+		rules, _, _ := unstructured.NestedSlice(object.Object, "rules")
+		for _, rule := range rules {
+			var r rbacv1.PolicyRule
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(rule.(map[string]any), &r); err != nil {
+				t.Fatal(err)
+			}
+			if object.GetKind() != "Role" && object.GetKind() != "ClusterRole" {
+				continue
+			}
+			for _, want := range expand(role, r) {
+				if !slices.ContainsFunc(table, want.named) {
+					t.Errorf("%s %s: the table has no line for %s of %s named %s", object.GetKind(), object.GetName(), want.verb, want.resource, want.name)
+				}
+			}
+		}
+	}
+}
+
+// expand lists the rights of a rule with names.
+func expand(role string, rule rbacv1.PolicyRule) []right {
+	var out []right
+	for _, name := range rule.ResourceNames {
+		for _, group := range rule.APIGroups {
+			for _, resource := range rule.Resources {
+				for _, verb := range rule.Verbs {
+					out = append(out, right{role: role, verb: verb, group: group, resource: resource, name: name})
+				}
+			}
+		}
+	}
+	return out
+}
+
+func (r right) named(line right) bool {
+	return line.allow && line.role == r.role && line.verb == r.verb && line.group == r.group &&
+		line.resource == r.resource && line.name == r.name
 }
 
 // everything is a denial of each verb on each resource in each place that the table
