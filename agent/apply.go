@@ -11,6 +11,7 @@ import (
 
 	"github.com/mesh-compile/mesh-compile/agent/drift"
 	"github.com/mesh-compile/mesh-compile/agent/envoy"
+	"github.com/mesh-compile/mesh-compile/agent/fetch"
 	"github.com/mesh-compile/mesh-compile/agent/verify"
 	"github.com/mesh-compile/mesh-compile/compiler/artifact"
 	"github.com/mesh-compile/mesh-compile/compiler/sign"
@@ -40,27 +41,39 @@ func (a *Agent) keepApplying(ctx context.Context) error {
 	a.resume(ctx)
 	prune := time.NewTimer(0)
 	defer prune.Stop()
+	var last *deliveryv1.Update
+	var again <-chan time.Time // to fetch what could not be fetched
+	slower := fetch.Backoff{First: 500 * time.Millisecond, Last: 10 * time.Second}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case u := <-a.updates:
-			a.take(ctx, u)
-			prune.Reset(0)
+		case last = <-a.updates:
+			slower.Reset()
+		case <-again:
 		case <-prune.C:
-			if again := a.xds.Prune(time.Now()); !again.IsZero() {
-				prune.Reset(time.Until(again))
+			if next := a.xds.Prune(time.Now()); !next.IsZero() {
+				prune.Reset(time.Until(next))
 			}
+			continue
 		}
+		again = nil
+		if !a.take(ctx, last) {
+			again = time.After(slower.Next())
+		}
+		prune.Reset(0)
 	}
 }
 
-// take does all with one update, and says what became of it.
-func (a *Agent) take(ctx context.Context, u *deliveryv1.Update) {
+// take does all with one update, and says what became of it. It reports false when
+// the download broke and the controller is still there: a connection that is lost
+// brings the update again, and a controller that has too much to do does not.
+func (a *Agent) take(ctx context.Context, u *deliveryv1.Update) (done bool) {
 	r, err := a.receive(ctx, u)
 	if err != nil {
 		a.refuse(ctx, err)
-		return
+		a.view(func() { done = sign.CodeOf(err) != "" || a.client == nil })
+		return done
 	}
 	same := a.active != nil && contentOf(r) == contentOf(a.active)
 	switch rejected := a.rejected; {
@@ -78,6 +91,7 @@ func (a *Agent) take(ctx context.Context, u *deliveryv1.Update) {
 	if err != nil {
 		a.refuse(ctx, &sign.Error{Code: codeState, Err: err})
 	}
+	return true
 }
 
 // Codes of refusals that are the agent's own.

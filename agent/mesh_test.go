@@ -61,6 +61,7 @@ type controller struct {
 	tokenOnly bool // no certificate proves who is there
 	elsewhere bool // another server issues certificates
 	watched   int  // calls of Watch
+	busy      int  // calls of Fetch that are turned away
 	away      int  // calls that were answered so
 	issued    int
 	changed   chan struct{}
@@ -247,6 +248,13 @@ func (c *controller) Watch(_ *deliveryv1.WatchRequest, s grpc.ServerStreamingSer
 
 // Fetch implements Delivery. A nil blob from corrupt ends the answer early.
 func (c *controller) Fetch(r *deliveryv1.FetchRequest, s grpc.ServerStreamingServer[deliveryv1.Blob]) error {
+	c.mu.Lock()
+	busy := c.busy > 0
+	c.busy = max(0, c.busy-1)
+	c.mu.Unlock()
+	if busy {
+		return status.Error(codes.ResourceExhausted, "too much to do")
+	}
 	for _, raw := range r.GetDigests() {
 		c.mu.Lock()
 		data, corrupt := c.blobs[artifact.Digest(raw)], c.corrupt

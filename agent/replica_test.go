@@ -73,3 +73,20 @@ func TestLeavesWhenAsked(t *testing.T) {
 		t.Errorf("the controller was lost: %q", s.LastLoss)
 	}
 }
+
+// TestFetchesAgain: a controller that is busy sends the update once; the agent asks
+// for its blobs until it has them.
+func TestFetchesAgain(t *testing.T) {
+	t.Parallel()
+	p := newProxy(t, newController(t))
+	p.controller.change(func() { p.controller.busy = 3 })
+	p.controller.publish(1, p.slice)
+	p.run()
+	p.live(1)
+	if n := p.controller.watches(); n != 1 {
+		t.Errorf("it watched %d times: it was given the update again", n)
+	}
+	if s := p.status(); s.Refusals["agent-fetch"] != 3 {
+		t.Errorf("refusals %v, want 3 downloads that broke", s.Refusals)
+	}
+}
