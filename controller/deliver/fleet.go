@@ -167,12 +167,18 @@ func (f *fleet) forget(now time.Time) {
 	}
 }
 
+// oldest names the proxy that is given up first: one that is gone, and of those the
+// one that spoke first.
 func oldest(proxies map[string]ProxyState) string {
 	var name string
-	var at time.Time
+	var first ProxyState
 	for n, p := range proxies {
-		if name == "" || p.Reported.Before(at) {
-			name, at = n, p.Reported
+		before := p.Reported.Before(first.Reported)
+		if p.Connected != first.Connected {
+			before = first.Connected
+		}
+		if name == "" || before {
+			name, first = n, p
 		}
 	}
 	return name

@@ -63,7 +63,8 @@ type FleetStatus struct {
 	Watching int64                `json:"watching"`
 	Current  int                  `json:"current"` // run the live release
 	Behind   int                  `json:"behind"`
-	Failed   int                  `json:"failed"` // refused or rejected a release
+	Failed   int                  `json:"failed"`  // refused or rejected a release
+	Drifted  int                  `json:"drifted"` // run something else than what they verified
 	Proxies  []deliver.ProxyState `json:"proxies"`
 }
 
@@ -116,6 +117,9 @@ func (s *record) snapshot(d *deliver.Server) Status {
 	s.mu.Unlock()
 	out.Fleet = FleetStatus{Watching: d.Watchers(), Proxies: d.Fleet()}
 	for _, p := range out.Fleet.Proxies {
+		if p.Drift != "" {
+			out.Fleet.Drifted++
+		}
 		switch {
 		case p.State != "applied":
 			out.Fleet.Failed++
@@ -182,6 +186,7 @@ func (c *controller) metrics() string {
 		{"mesh_proxies_current", "gauge", "Proxies that run the live release.", float64(now.Fleet.Current)},
 		{"mesh_proxies_behind", "gauge", "Proxies that run an earlier release.", float64(now.Fleet.Behind)},
 		{"mesh_proxies_failed", "gauge", "Proxies that refused or rejected a release.", float64(now.Fleet.Failed)},
+		{"mesh_proxies_drifted", "gauge", "Proxies that run something else than what they verified.", float64(now.Fleet.Drifted)},
 		{"mesh_endpoint_clusters", "gauge", "Clusters whose endpoints are known.", float64(c.table.Len())},
 	}
 	var b strings.Builder
