@@ -89,10 +89,11 @@ func (f *caFlags) run(ctx context.Context) error {
 	if err != nil {
 		return errFailed{err}
 	}
-	observed, err := kubernetes.NewMetrics(metrics.Registry, ca.Root().NotAfter)
-	if err != nil {
+	observed := kubernetes.NewMetrics(ca.Root().NotAfter)
+	if err := metrics.Registry.Register(observed); err != nil {
 		return errFailed{err}
 	}
+	defer metrics.Registry.Unregister(observed)
 	own, err := identity.NewServing(ca, f.names, f.ttl)
 	if err != nil {
 		return err

@@ -62,12 +62,14 @@ func (f *signFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if err := signing.RegisterMetrics(metrics.Registry); err != nil {
+	observed := signing.NewMetrics()
+	if err := metrics.Registry.Register(observed); err != nil {
 		return errFailed{err}
 	}
+	defer metrics.Registry.Unregister(observed)
 	r := &signing.Reconciler{
 		Client: m.GetClient(), Reader: m.GetAPIReader(), Namespace: f.namespace,
-		Store: contents, Signer: s, Limits: limits, Events: m.GetEventRecorder("mesh-sign"), Log: log,
+		Store: contents, Signer: s, Limits: limits, Events: m.GetEventRecorder("mesh-sign"), Metrics: observed, Log: log,
 	}
 	if err := r.SetupWithManager(m); err != nil {
 		return errFailed{err}

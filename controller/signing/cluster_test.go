@@ -110,7 +110,7 @@ func (c *clusterTest) start() {
 	}
 	r := &Reconciler{
 		Client: m.GetClient(), Reader: m.GetAPIReader(), Namespace: namespace, Store: c.store, Signer: s,
-		Limits: c.limits(), Events: m.GetEventRecorder("mesh-sign"), Log: log,
+		Limits: c.limits(), Events: m.GetEventRecorder("mesh-sign"), Metrics: NewMetrics(), Log: log,
 	}
 	if err := r.SetupWithManager(m); err != nil {
 		t.Fatal(err)
@@ -343,7 +343,7 @@ func TestLostSignature(t *testing.T) {
 	})
 	r := &Reconciler{
 		Client: flaky, Reader: flaky, Namespace: namespace, Store: c.store, Signer: c.signer(), Limits: c.limits(),
-		Events: events.NewFakeRecorder(10), Log: slog.New(slog.DiscardHandler),
+		Events: events.NewFakeRecorder(10), Metrics: NewMetrics(), Log: slog.New(slog.DiscardHandler),
 	}
 	for range 2 {
 		if _, err := r.Reconcile(t.Context(), ctrl.Request{}); !errors.Is(err, lost) {

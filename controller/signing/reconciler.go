@@ -29,6 +29,7 @@ type Reconciler struct {
 	Signer    *signer.Signer
 	Limits    Limits
 	Events    events.EventRecorder
+	Metrics   *Metrics
 	Log       *slog.Logger
 
 	last *artifact.Release // what the next one is read over
@@ -94,7 +95,7 @@ func (r *Reconciler) do(ctx context.Context, t task) (ctrl.Result, error) {
 	if ctx.Err() != nil {
 		return ctrl.Result{}, ctx.Err()
 	}
-	failures.WithLabelValues(reason).Inc()
+	r.Metrics.failures.WithLabelValues(reason).Inc()
 	r.Log.Error("a Release is not signed", "release", t.release.Name, "reason", err.Error())
 	r.Events.Eventf(t.release, nil, corev1.EventTypeWarning, reason, "Sign", "%s", bounded(err.Error(), maxNote))
 	if told := r.report(ctx, t.release, nil, err, reason); told != nil {
@@ -151,9 +152,7 @@ func origin(spec *v1alpha1.ReleaseSpec) signer.Origin {
 
 // signed tells people.
 func (r *Reconciler) signed(t task, s *signer.Signed) {
-	signatures.Inc()
-	sequence.Set(float64(s.Doc.Sequence))
-	expires.Set(float64(s.Doc.ExpiresAt.Unix()))
+	r.Metrics.signed(s)
 	r.Log.Info("signed a Release", "release", t.release.Name, "sequence", s.Doc.Sequence, "content", s.Doc.ContentDigest.String(),
 		"commit", s.Doc.Source.Commit, "expires", s.Doc.ExpiresAt.Time, "why", t.why)
 	r.Events.Eventf(t.release, nil, corev1.EventTypeNormal, v1alpha1.ConditionSigned, "Sign", "signed with sequence number %d, as %s", s.Doc.Sequence, t.why)

@@ -9,14 +9,15 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Metrics counts and times requests for certificates.
+// Metrics counts and times requests for certificates. It is a prometheus.Collector.
 type Metrics struct {
 	requests *prometheus.CounterVec
 	seconds  prometheus.Histogram
+	rootEnds prometheus.Gauge
 }
 
-// NewMetrics registers the metrics of the ca role, whose X.509 root ends at some time.
-func NewMetrics(to prometheus.Registerer, rootEnds time.Time) (*Metrics, error) {
+// NewMetrics returns the metrics of the ca role, whose X.509 root ends at some time.
+func NewMetrics(rootEnds time.Time) *Metrics {
 	m := &Metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "mesh_ca_requests_total", Help: "Requests for certificates, by gRPC code of the answer.",
@@ -25,15 +26,24 @@ func NewMetrics(to prometheus.Registerer, rootEnds time.Time) (*Metrics, error) 
 			Name: "mesh_ca_request_seconds", Help: "Time that requests take, the API server's review of the token included.",
 			Buckets: prometheus.ExponentialBuckets(0.002, 2, 12),
 		}),
+		rootEnds: prometheus.NewGauge(prometheus.GaugeOpts{Name: "mesh_ca_root_expiry_timestamp_seconds", Help: "When the X.509 root ends."}),
 	}
-	ends := prometheus.NewGauge(prometheus.GaugeOpts{Name: "mesh_ca_root_expiry_timestamp_seconds", Help: "When the X.509 root ends."})
-	ends.Set(float64(rootEnds.Unix()))
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, ends} {
-		if err := to.Register(c); err != nil {
-			return nil, err
-		}
-	}
-	return m, nil
+	m.rootEnds.Set(float64(rootEnds.Unix()))
+	return m
+}
+
+// Describe implements prometheus.Collector.
+func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
+	m.requests.Describe(ch)
+	m.seconds.Describe(ch)
+	m.rootEnds.Describe(ch)
+}
+
+// Collect implements prometheus.Collector.
+func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
+	m.requests.Collect(ch)
+	m.seconds.Collect(ch)
+	m.rootEnds.Collect(ch)
 }
 
 // Observe is a grpc.UnaryServerInterceptor.
