@@ -116,7 +116,9 @@ func (a *Agent) wanted() (w drift.Want, r *verify.Release, ok bool) {
 	}, r, true
 }
 
-// drifted notes what was found and reports it, when it is news.
+// drifted notes what was found and reports it, when it is news. Envoy is then sent
+// what it is to run once more, which mends what another server has served; what
+// stays was done otherwise, and is for people to look at.
 func (a *Agent) drifted(found []string) {
 	var known []string
 	a.view(func() { known, a.status.Compared = a.status.Drift, time.Now() })
@@ -125,6 +127,7 @@ func (a *Agent) drifted(found []string) {
 	}
 	if len(found) > 0 {
 		a.config.Log.Error("envoy does not run what was verified", "drift", drift.Text(found))
+		a.xds.Resend()
 	} else {
 		a.config.Log.Info("envoy runs what was verified again")
 	}

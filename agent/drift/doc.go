@@ -1,8 +1,7 @@
 // Package drift finds out whether an Envoy runs what it is to run.
 //
 // In go a verified slice as it was served ([Want]) and Envoy's admin interface;
-// out come the differences, in words. Nothing is changed: who repairs a
-// difference must know whose it was.
+// out come the differences, in words. Nothing is changed.
 //
 // What can differ on an Envoy that takes its configuration from one agent
 // (found with 1.40): listeners that somebody stopped by the admin interface,

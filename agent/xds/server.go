@@ -161,6 +161,23 @@ func (s *Server) Counts() map[string]Counts {
 	return out
 }
 
+// Resend sends what is served of the signed types, whatever Envoy has: Envoy takes
+// what differs, by its own hash of the content, and lets the rest be.
+func (s *Server) Resend() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		for _, t := range []string{ClusterType, RouteType, ListenerType} {
+			e := c.exchange(t)
+			for name := range s.types[t].served {
+				e.again[name] = true
+			}
+			s.flush(c, t)
+		}
+	}
+	s.notify()
+}
+
 // Secrets returns the versions of the secrets that are served, by name.
 func (s *Server) Secrets() map[string]string {
 	s.mu.Lock()
