@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"context"
 	"maps"
-	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -46,19 +46,20 @@ func (p *Pod) prepare(t kubetest.T) error {
 	}
 	p.command = []string{program}
 	for _, arg := range container.Args {
-		arg = os.Expand(strings.ReplaceAll(arg, "$(", "${"), func(name string) string {
-			return env[strings.TrimSuffix(name, ")")]
-		})
+		arg = reference.ReplaceAllStringFunc(arg, func(s string) string { return env[s[2:len(s)-1]] })
 		p.command = append(p.command, p.address(paths.Replace(arg)))
 	}
 	p.command = append(p.command, "--health-address="+p.IP+":9440", "--metrics-address="+p.IP+":8080")
-	env["KUBECONFIG"] = p.node.cluster.PodKubeconfig(t, p.Namespace, p.object.Spec.ServiceAccountName, p.Name)
-	env["HOME"], env["TMPDIR"] = p.dir, p.dir
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		p.env = append(p.env, name+"="+paths.Replace(env[name]))
 	}
+	kubeconfig := p.node.cluster.PodKubeconfig(t, p.Namespace, p.object.Spec.ServiceAccountName, p.Name)
+	p.env = append(p.env, "KUBECONFIG="+kubeconfig, "HOME="+p.dir, "TMPDIR="+p.dir)
 	return nil
 }
+
+// reference is a variable in an argument: "$(STORE)".
+var reference = regexp.MustCompile(`\$\([A-Za-z_][A-Za-z0-9_]*\)`)
 
 // address moves a flag's address without a host to the pod's: "--listen=:15010".
 func (p *Pod) address(arg string) string {

@@ -15,6 +15,7 @@ import (
 	"github.com/mesh-compile/mesh-compile/test/envoytest"
 	"github.com/mesh-compile/mesh-compile/test/kubernetes/kubetest"
 	"github.com/mesh-compile/mesh-compile/test/localmesh"
+	"github.com/mesh-compile/mesh-compile/test/processes"
 )
 
 // Where agents find the control plane, and who they are for it.
@@ -145,7 +146,7 @@ func (s *Sidecar) Delete(t kubetest.T) {
 // end takes the pod away when a test ends, Envoy included, which outlives its agent.
 func (s *Sidecar) end(t kubetest.T) {
 	if t.Failed() && s.Agent != nil {
-		t.Logf("log of the agent of %s:\n%s", s.name, s.Agent.Tail())
+		t.Logf("log of the agent of %s:\n%s", s.name, processes.Tail(s.Agent.Log)) // without access logs
 	}
 	if s.probing != nil {
 		s.probing()
@@ -160,6 +161,14 @@ func (s *Sidecar) end(t kubetest.T) {
 		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
 	}
 	_ = s.node.cluster.DeletePod(context.Background(), s.Namespace, s.name) // its namespace may be gone
+}
+
+// StartAgent starts the agent again after it was killed.
+func (s *Sidecar) StartAgent(t kubetest.T) {
+	t.Helper()
+	if err := s.Agent.Start(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // EnvoyPid is the process id of Envoy, as its agent wrote it down.
