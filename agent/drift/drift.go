@@ -44,13 +44,13 @@ func NewChecker(get Get) *Checker {
 }
 
 // Versions compares names and versions, and the content of what has another
-// version than when it was looked at last. It costs Envoy and the agent little
-// whatever the slice holds.
+// version than when it was looked at last. With 1,000 clusters it takes a tenth of a
+// second, half of it in Envoy's main thread, which serves no request.
 func (c *Checker) Versions(ctx context.Context, w Want) ([]string, error) {
 	return c.check(ctx, w, false)
 }
 
-// Contents compares the content too, and the bootstrap.
+// Contents compares the content too, and the bootstrap. It takes three times as long.
 func (c *Checker) Contents(ctx context.Context, w Want) ([]string, error) {
 	found, err := c.check(ctx, w, true)
 	if err != nil {
