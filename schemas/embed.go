@@ -52,7 +52,7 @@ func JSONSchema(kind string) ([]byte, error) {
 }
 
 // CLISchema returns the schema of what a command prints with --format json
-// ("lint", "explain").
+// ("lint", "explain", "fleet").
 func CLISchema(command string) ([]byte, error) {
 	text, err := files.ReadFile("cli/" + command + ".schema.json")
 	if err != nil {

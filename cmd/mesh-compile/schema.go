@@ -14,7 +14,7 @@ func (a *app) schema() *cobra.Command {
 		Use:   "schema [KIND]",
 		Short: "Print the JSON Schema of a kind, or of all of them, for editors",
 		Long: `schema prints the JSON Schema of a native kind, of all kinds (without KIND), or of
-the JSON that a command prints ("lint", "explain").`,
+the JSON that a command prints ("lint", "explain", "fleet").`,
 		Example: `  mesh-compile schema MeshRoute > meshroute.schema.json`,
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
