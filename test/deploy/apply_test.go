@@ -2,13 +2,16 @@ package deploy
 
 import (
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	"github.com/mesh-compile/mesh-compile/compiler"
 	"github.com/mesh-compile/mesh-compile/controller/api/v1alpha1"
 	"github.com/mesh-compile/mesh-compile/schemas"
 	"github.com/mesh-compile/mesh-compile/test/kubernetes/kubetest"
@@ -127,6 +130,16 @@ func TestSamples(t *testing.T) {
 	}
 	if out, err := cluster.TryApply(t, unknownField, "--dry-run=server", "--validate=strict"); err == nil {
 		t.Errorf("an unknown field is accepted: %s", out)
+	}
+}
+
+// TestSamplePolicies: the samples are one repository that compiles; its one error is
+// the one that its waiver accepts.
+func TestSamplePolicies(t *testing.T) {
+	options := compiler.Options{AsOf: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)}
+	result, found := compiler.Compile(os.DirFS(path(t, "deploy/samples/policies")), options)
+	if result.Release == nil || len(found) != 1 || !found[0].Waived {
+		t.Errorf("compiling the samples found %v", found)
 	}
 }
 

@@ -14,14 +14,19 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/mesh-compile/mesh-compile/test/kubernetes/kubetest"
 	"github.com/mesh-compile/mesh-compile/test/tools"
 )
 
-func TestMain(m *testing.M) { kubetest.Main(m) }
+func TestMain(m *testing.M) {
+	log.SetLogger(logr.Discard()) // controller-runtime's clients have nothing to say
+	kubetest.Main(m)
+}
 
 // namespace of the control plane.
 const namespace = "mesh-system"
