@@ -12,7 +12,7 @@ BENCHTIME ?= 1s
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the programs into bin/
@@ -30,6 +30,11 @@ test: tools lint ## Lint, then run every test, those against the real Envoy and 
 .PHONY: test-short
 test-short: ## Run the tests that need no more than a few seconds
 	$(GO) test -short -timeout $(TIMEOUT) ./...
+
+.PHONY: test-kubernetes
+test-kubernetes: tools ## Run the tests that start a Kubernetes: the roles, the manifests, Flux, real Envoys
+	@packages=$$(grep -rl --include='*_test.go' '"github.com/mesh-compile/mesh-compile/test/kubernetes/kubetest"' . | xargs dirname | sort -u); \
+	$(GO) test -count=1 -timeout $(TIMEOUT) $$packages ./test/kubernetes/kubetest
 
 .PHONY: bench
 bench: ## Run the benchmarks (BENCH=regexp BENCHTIME=1s)

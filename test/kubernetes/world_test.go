@@ -33,7 +33,7 @@ const system = "mesh-system"
 type world struct {
 	t       *testing.T
 	cluster *kubetest.Cluster
-	client  client.Client // of an administrator; knows the kinds of this project
+	client  client.WithWatch // of an administrator; knows the kinds of this project
 	node    *node.Node
 	keys    string // directory
 
@@ -91,11 +91,7 @@ func install(t *testing.T, roles ...string) *world {
 	root, err := tools.ModuleRoot()
 	w.must(err)
 	c.Kubectl(t, "apply", "--server-side", "-k", filepath.Join(root, "deploy", "quickstart"))
-	t.Cleanup(func() {
-		if out, err := c.TryKubectl(t, "", "delete", "-k", filepath.Join(root, "deploy", "quickstart"), "--wait=false", "--ignore-not-found"); err != nil && t.Context().Err() == nil {
-			t.Errorf("uninstalling: %v\n%s", err, out)
-		}
-	})
+	t.Cleanup(func() { w.uninstall(filepath.Join(root, "deploy", "quickstart")) })
 	w.createKeys()
 	for _, role := range roles {
 		w.roles[role] = w.node.Run(t, system, "mesh-"+role)
@@ -107,13 +103,25 @@ func install(t *testing.T, roles ...string) *world {
 	return w
 }
 
-func newClient(t *testing.T, c *kubetest.Cluster) client.Client {
+// uninstall takes everything away, and waits until it is gone.
+func (w *world) uninstall(manifests string) {
+	out, err := w.cluster.TryKubectl(w.t, "", "delete", "-k", manifests, "--wait=false", "--ignore-not-found")
+	if err != nil {
+		w.t.Errorf("uninstalling: %v\n%s", err, out)
+	}
+	w.node.End(w.t)
+	if out, err = w.cluster.TryKubectl(w.t, "", "wait", "--for=delete", "namespace/"+system, "--timeout=60s"); err != nil {
+		w.t.Errorf("uninstalling: %v\n%s", err, out)
+	}
+}
+
+func newClient(t *testing.T, c *kubetest.Cluster) client.WithWatch {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
 	}
-	out, err := client.New(c.Config, client.Options{Scheme: scheme})
+	out, err := client.NewWithWatch(c.Config, client.Options{Scheme: scheme})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package kubetest
 
 import (
+	"context"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -21,7 +22,7 @@ func (c *Cluster) Kubectl(t T, args ...string) string {
 func (c *Cluster) TryKubectl(t T, stdin string, args ...string) (string, error) {
 	t.Helper()
 	args = append([]string{"--cache-dir", filepath.Join(c.Dir, "kubectl")}, args...)
-	cmd := exec.CommandContext(t.Context(), c.kubectl, args...)
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), c.kubectl, args...)
 	cmd.Env = []string{"KUBECONFIG=" + c.kubeconfig, "HOME=" + c.Dir, "PATH=/usr/bin:/bin"}
 	cmd.Stdin = strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()

@@ -28,8 +28,9 @@ type Node struct {
 	dir     string
 	images  map[string]string
 
-	mu   sync.Mutex
-	pods []*Pod
+	mu      sync.Mutex
+	pods    []*Pod
+	started int
 }
 
 // New makes a node that runs programs in the place of images, named without tags. It ends its pods
@@ -41,21 +42,21 @@ func New(t kubetest.T, c *kubetest.Cluster, images map[string]string) *Node {
 		t.Fatal(err)
 	}
 	n := &Node{cluster: c, dir: dir, images: images}
-	t.Cleanup(func() {
-		for _, p := range n.all() {
-			p.end()
-			if t.Failed() {
-				t.Logf("log of %s:\n%s", p.Name, p.Process.Tail())
-			}
-		}
-	})
+	t.Cleanup(func() { n.End(t) })
 	return n
 }
 
-func (n *Node) all() []*Pod {
+// End ends all pods of Deployments, as they do who run on a node that goes away.
+func (n *Node) End(t kubetest.T) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.pods
+	for _, p := range n.pods {
+		p.end()
+		if t.Failed() {
+			t.Logf("log of %s:\n%s", p.Name, p.Process.Tail())
+		}
+	}
+	n.pods = nil
 }
 
 // Claim is the directory of a PersistentVolumeClaim.
@@ -81,7 +82,7 @@ func (n *Node) Run(t kubetest.T, namespace, deployment string) *Pod {
 func (n *Node) run(t kubetest.T, d *appsv1.Deployment) (*Pod, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	p := &Pod{Namespace: d.Namespace, Name: fmt.Sprintf("%s-%d", d.Name, len(n.pods)), IP: kubetest.PodIP(), node: n}
+	p := &Pod{Namespace: d.Namespace, Name: fmt.Sprintf("%s-%d", d.Name, n.started), IP: kubetest.PodIP(), node: n}
 	p.dir = filepath.Join(n.dir, p.Name)
 	if err := p.create(t.Context(), d.Spec.Template); err != nil {
 		return nil, err
@@ -89,7 +90,7 @@ func (n *Node) run(t kubetest.T, d *appsv1.Deployment) (*Pod, error) {
 	if err := p.prepare(t); err != nil {
 		return nil, err
 	}
-	n.pods = append(n.pods, p)
+	n.pods, n.started = append(n.pods, p), n.started+1
 	return p, p.Start()
 }
 

@@ -5,12 +5,19 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/mesh-compile/mesh-compile/test/envoytest"
 	"github.com/mesh-compile/mesh-compile/test/kubernetes/kubetest"
@@ -200,3 +207,33 @@ func (s *Sidecar) Runs(t kubetest.T, sequence int64) {
 		return err
 	})
 }
+
+// Upstreams returns the addresses that Envoy has for the clusters of a service.
+func (s *Sidecar) Upstreams(service string) ([]string, error) {
+	socket := filepath.Join(s.dir, "agent", "admin.sock")
+	admin := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		},
+	}}
+	resp, err := admin.Get("http://envoy/clusters")
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]bool{}
+	for _, m := range upstream.FindAllStringSubmatch(string(text), -1) {
+		if strings.Contains(m[1], "|"+service+".") {
+			found[m[2]] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(found)), nil
+}
+
+// upstream is a line about an endpoint: CLUSTER::IP:PORT::cx_active::0.
+var upstream = regexp.MustCompile(`(?m)^(outbound\S*?)::([0-9.]+):[0-9]+::cx_active::`)
