@@ -42,7 +42,7 @@ func TestFlags(t *testing.T) {
 	if len(seen) < len(roles) {
 		t.Errorf("%d containers were tried, want one of each role", len(seen))
 	}
-	if !misused.MatchString(refused(t, program, "reconcile", "--no-such-flag")) {
+	if !misused.MatchString(refused(t, program, "deliver", "--no-such-flag")) {
 		t.Error("a flag that does not exist is not noticed")
 	}
 }
