@@ -51,20 +51,21 @@ func TestApply(t *testing.T) {
 	cluster.Kubectl(t, "apply", "--dry-run=server", "--validate=strict", "-k", path(t, complete))
 }
 
-// TestPods: the API server admits the pods of each Deployment to the restricted
-// namespace.
+// TestPods: the API server admits the pods of each Deployment, and the sample of a
+// sidecar, to the restricted namespace.
 func TestPods(t *testing.T) {
 	cluster := installed(t)
 	pods := 0
-	for _, object := range render(t, complete) {
+	sidecar := decode(t, "sidecar", read(t, "deploy/samples/sidecar.yaml"))
+	for _, object := range append(render(t, complete), sidecar...) {
 		if object.GetKind() != "Deployment" {
 			continue
 		}
 		pods++
 		applyPod(t, cluster, pod(t, object))
 	}
-	if pods != 5 {
-		t.Errorf("there are %d Deployments, want 5", pods)
+	if pods != 6 {
+		t.Errorf("there are %d Deployments, want 6", pods)
 	}
 	_, err := cluster.TryApply(t, privileged, "--dry-run=server")
 	if err == nil {
