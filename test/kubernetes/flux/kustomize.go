@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -44,23 +43,7 @@ type Event struct {
 // InstallCRDs applies the CRDs of Flux's sources and of Kustomization, and makes Flux's namespace.
 func InstallCRDs(t kubetest.T, c *kubetest.Cluster) {
 	t.Helper()
-	root, err := tools.ModuleRoot()
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, _ := filepath.Glob(filepath.Join(root, ".tools", "crds", "*.toolkit.fluxcd.io_*.yaml")) // the pattern is good
-	if len(files) == 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("the CRDs of Flux are not installed: run make tools")
-		}
-		t.Skip("the CRDs of Flux are not installed: run make tools")
-	}
-	args := []string{"apply", "--server-side"}
-	for _, file := range files {
-		args = append(args, "-f", file)
-	}
-	c.Kubectl(t, args...)
-	c.Kubectl(t, "wait", "--for=condition=Established", "--timeout=60s", "crd", "kustomizations.kustomize.toolkit.fluxcd.io", "gitrepositories.source.toolkit.fluxcd.io")
+	c.InstallCRDs(t, "*.toolkit.fluxcd.io_*.yaml")
 	if _, err := c.TryKubectl(t, "", "get", "namespace", Namespace); err != nil {
 		c.Namespace(t, Namespace, nil)
 	}
