@@ -19,6 +19,8 @@ func TestDelivery(t *testing.T) {
 	t.Run("what a Release says is what traffic does", func(t *testing.T) { w.in(t).traffic() })
 	t.Run("pods come and go", func(t *testing.T) { w.in(t).endpointsChurn() })
 	t.Run("an endpoint is used soon", func(t *testing.T) { w.in(t).endpointLatency() })
+	t.Run("people and pipelines see what is live where", func(t *testing.T) { w.in(t).fleet() })
+	t.Run("replicas of deliver end", func(t *testing.T) { w.in(t).replicas() })
 	t.Run("the API server dies and comes back", func(t *testing.T) { w.in(t).apiServerRestarts() })
 	t.Run("the signer is killed while it has a Release to sign", func(t *testing.T) { w.in(t).signerRestarts() })
 	t.Run("agents start from the last good release", func(t *testing.T) { w.in(t).controlPlaneDown() })

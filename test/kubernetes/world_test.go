@@ -128,14 +128,24 @@ func newClient(t *testing.T, c *kubetest.Cluster) client.WithWatch {
 	return out
 }
 
-// meshCompile runs the command.
+// meshCompile runs the command and returns its standard output.
 func (w *world) meshCompile(args ...string) string {
 	w.t.Helper()
-	out, err := exec.CommandContext(w.t.Context(), kubetest.Build(w.t, "./cmd/mesh-compile"), args...).CombinedOutput()
+	out, errors, err := w.tryMeshCompile(args...)
 	if err != nil {
-		w.t.Fatalf("mesh-compile %s: %v\n%s", strings.Join(args, " "), err, out)
+		w.t.Fatalf("mesh-compile %s: %v\n%s%s", strings.Join(args, " "), err, out, errors)
 	}
-	return string(out)
+	return out
+}
+
+// tryMeshCompile returns what the command prints on its standard output and error.
+func (w *world) tryMeshCompile(args ...string) (stdout, stderr string, err error) {
+	w.t.Helper()
+	cmd := exec.CommandContext(w.t.Context(), kubetest.Build(w.t, "./cmd/mesh-compile"), args...)
+	var out, errors strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &errors
+	err = cmd.Run()
+	return out.String(), errors.String(), err
 }
 
 // createKeys gives the roles their keys as an administrator does.
