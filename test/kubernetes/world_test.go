@@ -81,9 +81,10 @@ func install(t *testing.T, roles ...string) *world {
 	if testing.Short() {
 		t.Skip("it starts a control plane and several Envoys")
 	}
-	c := kubetest.Start(t)
-	w := &world{t: t, cluster: c, keys: filepath.Join(t.TempDir(), "keys"), roles: map[string]*node.Pod{}}
+	w := &world{t: t, keys: filepath.Join(t.TempDir(), "keys"), roles: map[string]*node.Pod{}}
 	w.requireRoles(roles)
+	c := kubetest.Start(t)
+	w.cluster = c
 	w.client = newClient(t, c)
 	w.node = node.New(t, c, map[string]string{"mesh-controller": kubetest.Build(t, "./cmd/mesh-controller")})
 	w.meshCompile("keygen", "-o", w.keys, "--mesh", "shop", "--trust-domain", "shop.example")
