@@ -1,6 +1,8 @@
 package flux_test
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,5 +50,45 @@ func TestPush(t *testing.T) {
 	}
 	if len(k.Events()) == 0 {
 		t.Error("there were no notifications")
+	}
+}
+
+// TestKinds: kustomize-controller takes what the publisher says of each kind of source, and refuses
+// an archive that is not what its digest says.
+func TestKinds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts kustomize-controller")
+	}
+	c := kubetest.Start(t)
+	flux.InstallCRDs(t, c)
+	c.Namespace(t, "kinds", nil)
+	publisher, k := flux.NewPublisher(t, c), flux.StartKustomize(t, c)
+	publish := map[string]func(name, dir, revision string){
+		"ExternalArtifact": func(name, dir, revision string) { publisher.External(t, name, dir, revision) },
+		"OCIRepository": func(name, dir, revision string) {
+			publisher.OCI(t, name, "oci://registry.example/policies", dir, revision)
+		},
+	}
+	for kind, publish := range publish {
+		name, dir := strings.ToLower(kind), t.TempDir()
+		text := strings.NewReplacer("name: catalog", "name: "+name, "namespace: pushed", "namespace: kinds").Replace(good)
+		if err := os.WriteFile(filepath.Join(dir, "route.yaml"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		const revision = "latest@sha256:6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"
+		publish(name, dir, revision)
+		k.Kustomization(t, name, kind, name, "./")
+		k.Applied(t, name, revision)
+		c.Kubectl(t, "get", "meshroute", "-n", "kinds", name)
+
+		publish(name, t.TempDir(), strings.Replace(revision, "6b86", "0000", 1))
+		publisher.Spoil()
+		kubetest.Until(t, func(ctx context.Context) error {
+			s, err := k.State(ctx, name)
+			if err == nil && (s.Ready.Reason != "ArtifactFailed" || s.Applied != revision) {
+				err = fmt.Errorf("a spoiled archive is taken for what it is not: %+v", s)
+			}
+			return err
+		})
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -157,14 +158,20 @@ func (c *Cluster) stop() error {
 	return errors.Join(err, os.RemoveAll(c.Dir))
 }
 
-// Namespace makes a namespace for a test and deletes it when the test ends, without waiting.
+// Namespace makes a namespace for a test and deletes it when the test ends, without waiting; one
+// that an earlier test left is waited for.
 func (c *Cluster) Namespace(t T, name string, labels map[string]string) {
 	t.Helper()
 	ns := &corev1.Namespace{}
 	ns.Name, ns.Labels = name, labels
-	if err := c.Client.Create(t.Context(), ns); err != nil {
-		t.Fatal(err)
-	}
+	Until(t, func(ctx context.Context) error {
+		err := c.Client.Create(ctx, ns)
+		var old corev1.Namespace
+		if apierrors.IsAlreadyExists(err) && c.Client.Get(ctx, client.ObjectKeyFromObject(ns), &old) == nil && old.DeletionTimestamp == nil {
+			t.Fatal(err)
+		}
+		return err
+	})
 	t.Cleanup(func() {
 		if err := c.Client.Delete(context.Background(), ns); client.IgnoreNotFound(err) != nil {
 			t.Error(err)
