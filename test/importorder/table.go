@@ -42,6 +42,10 @@ compiler < controller/reconcile, controller/admission, controller/standalone
 compiler/artifact, compiler/sign < controller/store, controller/signer, controller/fetch, controller/deliver, agent, agent/*
 controller/signer < controller/standalone, controller/signing
 controller/api/v1alpha1 < controller/rollout
+controller/rollout, controller/fetch, controller/store < controller/reconcile
+compiler/dialect < controller/objects
+controller/objects < controller/admission, controller/reconcile
+controller/admission < controller/admission/webhook
 controller/api/v1alpha1, controller/store < controller/signing
 controller/delivery/v1 < controller/deliver, controller/identity, controller/standalone, agent, agent/*
 controller/peer < controller/deliver, controller/identity, controller/identity/kubernetes

@@ -168,6 +168,9 @@ func (p *play) apiServerRestarts() {
 		revision := p.push("less to v2")
 		p.customer.Runs(p.t, p.synced(revision))
 	})
+	if !p.admission() {
+		return
+	}
 	kubetest.Until(p.t, func(context.Context) error {
 		out, err := p.cluster.TryApply(p.t, p.unsafe("meshroute.yaml"), "--dry-run=server")
 		if err == nil || !strings.Contains(out, "routeshadow") {

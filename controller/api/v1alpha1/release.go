@@ -109,7 +109,7 @@ type RolloutStatus struct {
 	Wave  int32 `json:"wave,omitempty"`
 	Waves int32 `json:"waves,omitempty"`
 	// Since when the wave has been under way, or its pause.
-	Since metav1.Time `json:"since,omitempty"`
+	Since metav1.Time `json:"since,omitzero"`
 	// Message says why it is halted.
 	Message string `json:"message,omitempty"`
 }
