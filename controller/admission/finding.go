@@ -23,29 +23,39 @@ type Finding struct {
 	Fix      string
 	Witness  string
 	Curable  bool // a later object can cure it
+
+	unmasked bool // in another object that was in error before: not this change's fault
 }
 
 // refuses reports whether the finding alone keeps an object out.
 func (f *Finding) refuses() bool {
-	return !f.Curable && (f.Severity == diag.Error.String() || f.Severity == diag.Critical.String())
+	return !f.Curable && !f.unmasked && (f.Severity == diag.Error.String() || f.Severity == diag.Critical.String())
 }
 
 // introduced returns what a change brings in: findings that did not stand before,
-// and all of the changed object itself.
+// and all of the changed object itself. One error often hides others: what comes to
+// light in another object that was in error before is marked as unmasked.
 func introduced(before, after *compiler.Result, set *objects.Set, path string) []Finding {
-	stood := map[string]int{}
+	stood, broken := map[string]int{}, map[string]bool{}
 	for i := range before.Diagnostics {
-		stood[before.Diagnostics[i].Fingerprint()]++
+		d := &before.Diagnostics[i]
+		stood[d.Fingerprint()]++
+		if d.Severity >= diag.Error && !d.Waived {
+			broken[d.Span.File] = true
+		}
 	}
-	var news diag.List
+	var out []Finding
 	for _, d := range after.Diagnostics {
 		print := d.Fingerprint()
 		stood[print]--
 		if d.Span.File == path || stood[print] < 0 {
-			news = append(news, d)
+			for _, f := range findings(set, diag.List{d}) {
+				f.unmasked = d.Span.File != path && broken[d.Span.File]
+				out = append(out, f)
+			}
 		}
 	}
-	return findings(set, news)
+	return out
 }
 
 // findings shows diagnostics by object and field; those that were waived are left out.
