@@ -66,5 +66,5 @@ Deployment and service account, so that none has the rights of another.`,
 
 // roles in the order in which help lists them.
 func roles() []*cobra.Command {
-	return []*cobra.Command{newDeliver(), newReconcile(), newSign(), newCA()}
+	return []*cobra.Command{newAdmit(), newDeliver(), newReconcile(), newSign(), newCA()}
 }

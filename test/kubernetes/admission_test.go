@@ -115,11 +115,6 @@ func (p *play) webhookDown() {
 		}
 		return nil
 	})
-	floor := filepath.Join("testdata", "floor", "virtualservice.yaml")
-	out, err := p.cluster.TryKubectl(p.t, "", "apply", "-f", floor)
-	if err == nil || !strings.Contains(out, "ValidatingAdmissionPolicy") {
-		p.t.Errorf("the floor does not refuse: %v\n%s", err, out)
-	}
 	p.cluster.Apply(p.t, elsewhere)
 	p.cluster.Kubectl(p.t, "-n", "kube-system", "delete", "service", "harmless")
 	p.must(admit.Start())
@@ -168,9 +163,6 @@ func (p *play) apiServerRestarts() {
 		revision := p.push("less to v2")
 		p.customer.Runs(p.t, p.synced(revision))
 	})
-	if !p.admission() {
-		return
-	}
 	kubetest.Until(p.t, func(context.Context) error {
 		out, err := p.cluster.TryApply(p.t, p.unsafe("meshroute.yaml"), "--dry-run=server")
 		if err == nil || !strings.Contains(out, "routeshadow") {

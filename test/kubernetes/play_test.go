@@ -44,19 +44,6 @@ func TestPlay(t *testing.T) {
 	t.Run("the API server restarts", func(t *testing.T) { p.in(t).apiServerRestarts() })
 }
 
-// TestCommits is the part of it that needs no webhook.
-func TestCommits(t *testing.T) {
-	p := &play{world: install(t, "ca", "sign", "deliver", "reconcile")}
-	p.start()
-	t.Run("a safe commit moves traffic", func(t *testing.T) { p.in(t).safeCommit() })
-	t.Run("an unsafe commit changes nothing and says why", func(t *testing.T) { p.in(t).unsafeCommit() })
-	t.Run("the reconciler is killed while it publishes", func(t *testing.T) { p.in(t).reconcilerKilled() })
-	t.Run("the API server restarts", func(t *testing.T) { p.in(t).apiServerRestarts() })
-}
-
-// admission reports whether the webhook is part of the play.
-func (p *play) admission() bool { return p.roles["admit"] != nil }
-
 const syncManifest = `apiVersion: mesh-compile.dev/v1alpha1
 kind: PolicySync
 metadata: {name: mesh, namespace: mesh-system}
@@ -72,9 +59,7 @@ spec:
 func (p *play) start() {
 	flux.InstallCRDs(p.t, p.cluster)
 	p.cluster.InstallCRDs(p.t, "istio.yaml")
-	if p.admission() {
-		p.roles["admit"].Ready(p.t)
-	}
+	p.roles["admit"].Ready(p.t)
 	p.repository = flux.NewRepository(p.t, filepath.Join("testdata", "shop"))
 	p.publisher = flux.NewPublisher(p.t, p.cluster)
 	p.kustomize = flux.StartKustomize(p.t, p.cluster)
@@ -84,9 +69,7 @@ func (p *play) start() {
 	p.kustomize.Applied(p.t, "shop", revision)
 	p.synced(revision)
 	p.runMesh()
-	if p.admission() {
-		p.enforcing()
-	}
+	p.enforcing()
 }
 
 // push pushes what the clone holds, and returns the revision that Flux knows it by.
@@ -134,8 +117,8 @@ func (p *play) refused(revision string) (status v1alpha1.PolicySyncStatus) {
 func (p *play) enforcing() {
 	p.t.Helper()
 	p.until(func(context.Context) error {
-		out, err := p.cluster.TryKubectl(p.t, "", "get", "validatingwebhookconfiguration", "mesh-compile", "-o", "jsonpath={.webhooks[*].failurePolicy}")
-		if err == nil && (out == "" || strings.Contains(out, "Ignore")) {
+		out, err := p.cluster.TryKubectl(p.t, "", "get", "validatingwebhookconfiguration", "mesh-compile", "-o", "jsonpath={.webhooks[0].failurePolicy}")
+		if err == nil && out != "Fail" { // deletions never fail closed
 			err = fmt.Errorf("failure policies are %q", out)
 		}
 		return err
@@ -185,10 +168,8 @@ func (p *play) unsafeCommit() {
 			})
 		}
 	})
-	if p.admission() {
-		if message := p.kustomize.Refused(p.t, "shop", revision); !strings.Contains(message, "routeshadow") {
-			p.t.Errorf("kustomize-controller says %q", message)
-		}
+	if message := p.kustomize.Refused(p.t, "shop", revision); !strings.Contains(message, "routeshadow") {
+		p.t.Errorf("kustomize-controller says %q", message)
 	}
 	if after := p.live(); after != before || len(p.releases()) != releases {
 		p.t.Errorf("live was %+v and is %+v; %d releases were there, %d are", before, after, releases, len(p.releases()))
