@@ -107,6 +107,9 @@ func TestKinds(t *testing.T) {
 // that matches everything.
 func TestCRDsKeepUnknownFields(t *testing.T) {
 	for _, k := range v1alpha1.Kinds() {
+		if k.Kind == "PolicySync" {
+			continue // no webhook stands before it: the API server itself refuses unknown fields
+		}
 		text, err := fs.ReadFile(schemas.CRDs(), k.Plural+".yaml")
 		if err != nil {
 			t.Fatal(err)

@@ -51,7 +51,6 @@ func serverOptions(tokens bool) []grpc.ServerOption {
 		grpc.ConnectionTimeout(10 * time.Second),
 		// A connection is idle but for a release now and then: it holds no buffer of
 		// its own to write, and a small one to read.
-		grpc.SharedWriteBuffer(true),
 		grpc.ReadBufferSize(4 << 10),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionIdle: 5 * time.Minute, Time: 30 * time.Second, Timeout: 10 * time.Second,

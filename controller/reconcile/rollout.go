@@ -157,7 +157,7 @@ func (r Rollouts) forget(ctx context.Context, releases []v1alpha1.Release, newes
 		}
 		key, err := artifact.ParseDigest(o.Spec.Content)
 		if err != nil {
-			return fmt.Errorf("Release %s: %w", o.Name, err)
+			return fmt.Errorf("reading the content of Release %s: %w", o.Name, err)
 		}
 		keep = append(keep, key)
 	}

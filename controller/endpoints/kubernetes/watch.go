@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 )
@@ -224,7 +223,7 @@ func strip(o *metav1.PartialObjectMetadata, keys []string) {
 }
 
 func (s *Source) watchMetadata(ctx context.Context, resource string, into *store[*metav1.PartialObjectMetadata]) {
-	var client metadata.Getter = s.metadata.Resource(corev1.SchemeGroupVersion.WithResource(resource))
+	client := s.metadata.Resource(corev1.SchemeGroupVersion.WithResource(resource))
 	s.reflect(ctx, resource, cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, opt metav1.ListOptions) (runtime.Object, error) {
 			return client.List(ctx, opt)
