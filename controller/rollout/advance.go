@@ -137,14 +137,23 @@ func runs(r *v1alpha1.Release, p *v1alpha1.ProxyReport) bool {
 	return p.State == "applied" && p.Sequence >= r.Status.Sequence
 }
 
+// brokenDownload is the code of a download that ended half way, as when a replica is
+// drained: the agent tries again by itself.
+const brokenDownload = "agent-fetch"
+
 // failedAt reports whether a proxy did not take this release. A refusal names no
-// sequence: it counts for the release that is being delivered.
+// sequence: one that was reported since the wave began counts for the release that is
+// being delivered.
 func failedAt(r *v1alpha1.Release, p *v1alpha1.ProxyReport) bool {
 	switch p.State {
 	case "rejected":
 		return p.Rejected == r.Status.Sequence || p.Rejected == 0 && p.Sequence < r.Status.Sequence
 	case "refused":
-		return p.Sequence < r.Status.Sequence
+		since := r.CreationTimestamp.Time
+		if r.Status.Rollout != nil && !r.Status.Rollout.Since.IsZero() {
+			since = r.Status.Rollout.Since.Time
+		}
+		return p.Code != brokenDownload && p.Sequence < r.Status.Sequence && !p.Reported.Time.Before(since)
 	}
 	return false
 }
