@@ -203,7 +203,13 @@ func TestFileLimits(t *testing.T) {
 func TestLockIsWaitedForWithinTheContext(t *testing.T) {
 	t.Parallel()
 	r, _ := twoReleases(t)
-	s := openFiles(t.TempDir())
+	// Who gave up waiting may look at the directory a moment longer than the test.
+	dir, err := os.MkdirTemp("", "mesh-store-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	s := openFiles(dir)
 	unlock, err := s.lock(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -52,6 +52,9 @@ func TestEveryField(t *testing.T) {
 		source.Write(text)
 	}
 	for _, kind := range v1alpha1.Kinds() {
+		if kind.Kind == "PolicySync" {
+			continue // the controller's: its shape is checked, it changes no release
+		}
 		spec, _ := reflect.TypeOf(kind.New()).Elem().FieldByName("Spec")
 		for name := range fieldNames(spec.Type, map[reflect.Type]bool{}) {
 			if !bytes.Contains(source.Bytes(), []byte(strconv.Quote(name))) && !underUnsupported[name] {
