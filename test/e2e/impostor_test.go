@@ -29,6 +29,7 @@ import (
 // impostor is a controller in the wrong hands: it has the address and all that the state directory
 // of the real one has, delivers by the same code, and tampers with what it sends.
 type impostor struct {
+	published int
 	*deliver.Server
 	m    *mesh
 	ca   *identity.CA
@@ -113,6 +114,8 @@ func (i *impostor) publish(r *artifact.Release, sequence uint64, key *sign.Signe
 	doc.MeshID, doc.SequenceEpoch, doc.Trust.TrustDomain = i.last.MeshID, i.last.SequenceEpoch, i.last.Trust.TrustDomain
 	doc.Sequence = sequence
 	doc.IssuedAt, doc.NotBefore, doc.ExpiresAt = sign.At(time.Now()), sign.At(time.Now()), sign.At(time.Now().Add(time.Hour))
+	i.published++ // the server sends no envelope twice, and times are whole seconds
+	doc.ExpiresAt = sign.At(doc.ExpiresAt.Add(time.Duration(i.published) * time.Minute))
 	envelope, err := sign.SignRelease(doc, key)
 	i.m.must(err)
 	i.mu.Lock()
