@@ -48,6 +48,9 @@ type Agent struct {
 	start   chan struct{}           // closed when Envoy may start
 	started sync.Once
 
+	filesMu sync.Mutex
+	files   map[string]xds.Resource // certificates of gateways as they were read last
+
 	mu         sync.Mutex
 	root       *sign.TrustedRoot
 	credential *identity.Credential
@@ -157,6 +160,7 @@ func (a *Agent) run(ctx context.Context, server *grpc.Server, listener net.Liste
 	group.Go(func() error { return a.keepEndpoints(ctx) })
 	group.Go(func() error { return a.storeEndpoints(ctx) })
 	group.Go(func() error { return a.keepComparing(ctx) })
+	group.Go(func() error { return a.keepFiles(ctx) })
 	if a.config.Controller != "" {
 		group.Go(func() error { return a.keepConnected(ctx) })
 	}

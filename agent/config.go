@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/mesh-compile/mesh-compile/compiler/locality"
 )
 
 // Version is the agent's, told to the controller.
@@ -22,6 +24,9 @@ type Config struct {
 	Instance    string // names this proxy among those of the workload
 	Environment string // audience of releases
 	Cluster     string
+	// Locality is where the proxy is, "region/zone/subzone"; by default what policy,
+	// or else the controller says.
+	Locality string
 
 	Controller     string // host:port; empty runs from what is stored
 	ControllerName string // in its certificate; by default the host of Controller
@@ -33,6 +38,9 @@ type Config struct {
 	// whenever it is used.
 	TokenFile string
 	StateDir  string
+	// CertificatesDir has a directory for each certificate of the gateways that the
+	// workload serves, and for each CA of their clients; "" where it serves none.
+	CertificatesDir string
 
 	Envoy EnvoyConfig
 	// Bind replaces the address of listeners by name; "" stands for all
@@ -125,6 +133,9 @@ func (c *Config) check() error {
 		return err
 	}
 	c.StateDir = dir
+	if _, ok := locality.Parse(c.Locality); !ok {
+		return fmt.Errorf("locality %q: want region/zone/subzone", c.Locality)
+	}
 	if c.Instance == "" {
 		c.Instance = "0"
 	}

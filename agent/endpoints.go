@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/mesh-compile/mesh-compile/agent/endpoints"
 	"github.com/mesh-compile/mesh-compile/agent/verify"
+	"github.com/mesh-compile/mesh-compile/compiler/locality"
 )
 
 const endpointsFile = "endpoints"
@@ -27,7 +29,15 @@ func (a *Agent) limit(r *verify.Release) error {
 		apps[in.Cluster] = a.config.App.At(in.Port)
 	}
 	a.book.SetLimits(limits, apps)
+	a.book.SetPlace(a.place(r))
 	return nil
+}
+
+// place is where this proxy is: by its own configuration, else by policy. Where
+// neither says, the controller does.
+func (a *Agent) place(r *verify.Release) locality.Place {
+	out, _ := locality.Parse(cmp.Or(a.config.Locality, r.AgentPolicy.Locality))
+	return out
 }
 
 // serveEndpoints gives Envoy what the book says about clusters.

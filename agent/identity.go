@@ -220,6 +220,6 @@ func (a *Agent) serveSecrets() error {
 	if err != nil {
 		return err
 	}
-	a.xds.SetSecrets(secrets)
+	a.xds.SetSecrets(append(secrets, a.fileSecrets()...))
 	return nil
 }

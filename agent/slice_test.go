@@ -39,6 +39,7 @@ type slice struct {
 	timeout           time.Duration
 	bundle            []byte // makes OPA decide
 	revoked           bool   // nobody may call
+	gateway           uint32 // port of a gateway's listener, for shop.example and other.example
 	edit              func(*parts)
 }
 
@@ -80,6 +81,9 @@ func (s slice) release(t *testing.T, roots []byte) *artifact.Release {
 		Inbound:  []artifact.InboundPort{{Port: s.inbound, Protocol: "http", Cluster: "inbound"}},
 		Outbound: []artifact.OutboundPort{{Port: s.outbound, Protocol: "http", Listener: "outbound"}},
 	}
+	if s.gateway != 0 {
+		policy.Gateway = []artifact.GatewayPort{{Port: s.gateway, Listener: "edge"}}
+	}
 	if s.bundle != nil {
 		policy.Engine = artifact.EngineOPA
 		p.leaf.Bundle = b.AddBlob(s.bundle)
@@ -114,6 +118,9 @@ func (s slice) parts(t *testing.T) *parts {
 		clusters:  []*clusterv3.Cluster{s.edsCluster("inbound", nil), s.edsCluster(s.name(), clientTLS(t))},
 		listeners: []*listenerv3.Listener{s.outboundListener(t), s.inboundListener(t)},
 		routes:    []*routev3.RouteConfiguration{s.routes("outbound", s.name())},
+	}
+	if s.gateway != 0 {
+		p.listeners = append(p.listeners, s.edge(t))
 	}
 	for _, name := range s.clusters()[1:] {
 		p.clusters = append(p.clusters, s.edsCluster(name, clientTLS(t)))

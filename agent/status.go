@@ -28,6 +28,7 @@ type status struct {
 	Rejected        uint64
 	Alarms          []string
 	Drift           []string
+	Files           []string // what is wrong with certificates of gateways
 	Compared        time.Time
 }
 
@@ -81,6 +82,8 @@ type Status struct {
 	Alarms []string `json:"alarms,omitempty"`
 	// Drift is how what Envoy runs differs from the release.
 	Drift []string `json:"drift,omitempty"`
+	// Files is what is wrong with certificates of gateways.
+	Files []string `json:"files,omitempty"`
 	// Compared is when it was looked at last.
 	Compared  time.Time                   `json:"compared,omitzero"`
 	Refusals  map[string]uint64           `json:"refusals,omitempty"`
@@ -102,7 +105,7 @@ func (a *Agent) currentStatus(ctx context.Context) Status {
 		out.Connected, out.LastLoss, out.Certificate.Error = s.Connected, s.ControllerError, s.IdentityError
 		out.State, out.Code, out.Error = s.State, s.Code, s.Words
 		out.Applied, out.Rejected, out.Alarms = s.Applied, s.Rejected, s.Alarms
-		out.Drift, out.Compared = s.Drift, s.Compared
+		out.Drift, out.Files, out.Compared = s.Drift, s.Files, s.Compared
 		out.Refusals = map[string]uint64{}
 		for code, n := range s.Refusals {
 			out.Refusals[code] = n

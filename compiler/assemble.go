@@ -3,13 +3,12 @@ package compiler
 import (
 	"cmp"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 
 	"github.com/mesh-compile/mesh-compile/compiler/artifact"
 	"github.com/mesh-compile/mesh-compile/compiler/check"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
+	"github.com/mesh-compile/mesh-compile/compiler/parallel"
 	"github.com/mesh-compile/mesh-compile/compiler/source"
 )
 
@@ -79,18 +78,27 @@ func (r *run) describe() {
 	m := r.out.Mesh
 	r.described = make(chan description, 1)
 	go func() {
-		dump, err := m.Dump()
-		r.described <- description{artifact.NewBlob(m.SourceMap()), artifact.NewBlob(dump), err}
+		var d description
+		d.broke = parallel.Caught(func() {
+			var dump []byte
+			dump, d.err = m.Dump()
+			d.sourceMap, d.mesh = artifact.NewBlob(m.SourceMap()), artifact.NewBlob(dump)
+		})
+		r.described <- d
 	}()
 }
 
 type description struct {
 	sourceMap, mesh artifact.Blob
 	err             error
+	broke           *parallel.Panic
 }
 
 func (r *run) aux(b *artifact.Builder) {
 	d := <-r.described
+	if d.broke != nil {
+		panic(d.broke)
+	}
 	if d.err != nil {
 		r.fail(d.err)
 	}
@@ -101,9 +109,9 @@ func (r *run) aux(b *artifact.Builder) {
 // sourceDigest covers the names and contents of all files.
 func (r *run) sourceDigest() artifact.Digest {
 	b := make([]byte, 0, 128*len(r.out.Files.Files))
-	for _, name := range slices.Sorted(maps.Keys(r.out.Files.Files)) {
-		b = append(strconv.AppendQuote(b, name), ' ')
-		b = append(append(b, r.out.Files.Files[name].Digest...), '\n')
+	for _, f := range r.out.Files.Files {
+		b = append(strconv.AppendQuote(b, f.Name), ' ')
+		b = append(append(b, f.Digest...), '\n')
 	}
 	return artifact.DigestOf(b)
 }

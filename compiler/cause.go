@@ -86,7 +86,7 @@ func around(n *load.Node, at source.Span) (region, bool) {
 }
 
 // inSound leaves out findings about parts of documents that hold errors.
-func inSound(found diag.List, documents []*load.Document, parts map[*load.Document]translation) diag.List {
+func inSound(found diag.List, documents []*load.Document, parts []*translation) diag.List {
 	faulty := func(at source.Span) bool {
 		i, exact := slices.BinarySearchFunc(documents, at, func(d *load.Document, at source.Span) int {
 			return source.Compare(d.Span, at)
@@ -94,7 +94,7 @@ func inSound(found diag.List, documents []*load.Document, parts map[*load.Docume
 		if !exact {
 			i--
 		}
-		return i >= 0 && slices.ContainsFunc(parts[documents[i]].unsound, func(r region) bool { return r.holds(at) })
+		return i >= 0 && slices.ContainsFunc(parts[i].unsound, func(r region) bool { return r.holds(at) })
 	}
 	return keep(found, func(d *diag.Diagnostic) bool {
 		return !faulty(d.Span) && !slices.ContainsFunc(d.Related, func(r diag.Related) bool { return faulty(r.Span) })

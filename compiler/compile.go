@@ -31,6 +31,10 @@ type Options struct {
 	// AsOf is the moment at which waivers and expiries are judged; the zero time
 	// judges none. It affects diagnostics and never the bytes of the release.
 	AsOf time.Time
+	// Kept, where set, reports whether a file is as it was when it was accepted. What
+	// expires in it is a warning then: it is in force already, and nothing changes by
+	// the clock.
+	Kept func(file string) bool
 	// TrustBundle is the PEM X.509 roots of the mesh where the Mesh document
 	// carries none.
 	TrustBundle string
@@ -52,18 +56,9 @@ type Result struct {
 	Release     *artifact.Release // nil where an error stands, or with LintOnly
 	Diagnostics diag.List         // sorted, waivers applied
 
-	fragments map[*load.Document]translation
+	translations
 	analysis  *analyze.Cache
 	generated *generated // never nil
-}
-
-// translation is what a document means; kept by the document's pointer, which
-// load keeps for unchanged files. The tree, which is most of the memory and
-// nothing but pointers to follow, is dropped when it is translated.
-type translation struct {
-	fragment *mesh.Fragment
-	diags    diag.List
-	unsound  []region // where diags has errors
 }
 
 // run is one compilation on its way through the stages.
@@ -72,7 +67,6 @@ type run struct {
 	opt       Options
 	prev      *Result // never nil
 	out       *Result
-	fragments []*mesh.Fragment
 	malformed faults           // what load and translate refuse
 	next      *generated       // what becomes out.generated with a release
 	described chan description // what describe writes
@@ -151,22 +145,11 @@ func (r *run) load() {
 }
 
 func (r *run) translate() {
-	docs := r.out.Files.Documents
-	r.out.fragments = make(map[*load.Document]translation, len(docs))
 	unread := faults{}
 	unread.add(r.out.Diagnostics)
-	for _, d := range docs {
-		t, known := r.prev.fragments[d]
-		if !known {
-			t.fragment, t.diags = dialect.Translate(d)
-			t.unsound = unsound(d, t.diags)
-			if !d.FromCUE { // CUE packages are compared with each other by their trees
-				d.Root = nil
-			}
-		}
-		r.out.fragments[d] = t
-		r.fragments = append(r.fragments, t.fragment)
-		r.add(unread.elsewhere(t.diags))
+	r.out.translations = r.prev.translations.next(r.prev.Files, r.out.Files)
+	for _, i := range r.out.loud {
+		r.add(unread.elsewhere(r.out.translated[i].diags))
 	}
 	r.add(dialect.Misspelt(r.out.Files.Foreign))
 	r.malformed = faults{}
@@ -174,12 +157,17 @@ func (r *run) translate() {
 }
 
 func (r *run) check() {
-	m, diags := check.Run(r.fragments, check.Options{
+	m, diags := check.Run(r.out.fragments, check.Options{
 		AssumeExternal: r.opt.AssumeExternal,
 		AsOf:           r.opt.AsOf,
 		Previous:       r.prev.Mesh,
 	})
 	r.out.Mesh = m
+	for i := range diags {
+		if d := &diags[i]; d.Code == check.Expired && r.kept(d.Span.File) {
+			d.Severity = diag.Warning
+		}
+	}
 	r.add(r.malformed.elsewhere(diags))
 	if !r.opt.LintOnly && !r.out.Diagnostics.HasErrors() {
 		r.describe()
@@ -189,13 +177,30 @@ func (r *run) check() {
 // analyze looks for what is unsafe in a mesh that is well formed. Waivers accept
 // its findings, and warnings; what check refuses has no meaning to accept.
 func (r *run) analyze() {
-	found, cache := analyze.Run(r.out.Mesh, passes.All(), analyze.Options{AsOf: r.opt.AsOf, Previous: r.prev.analysis})
+	found, cache := analyze.Run(r.out.Mesh, passes.All(), analyze.Options{Previous: r.prev.analysis})
 	r.out.analysis = cache
-	analyze.Waive(r.out.Mesh, found, r.opt.AsOf)
+	misplaced := analyze.Waive(r.out.Mesh, r.waivable(found), r.lapsed)
+	r.add(inSound(append(found, misplaced...), r.out.Files.Documents, r.out.translated))
+}
+
+func (r *run) kept(file string) bool { return r.opt.Kept != nil && r.opt.Kept(file) }
+
+// lapsed reports whether a waiver accepts nothing anymore. One that is in force
+// already goes on: without it the release that is live could not be made again.
+func (r *run) lapsed(w *mesh.Waiver) bool {
+	return !r.opt.AsOf.IsZero() && !r.opt.AsOf.Before(w.Expires) && !r.kept(w.Span.File)
+}
+
+// waivable are the findings of the analyzers, and the warnings so far.
+func (r *run) waivable(found diag.List) []*diag.Diagnostic {
+	out := make([]*diag.Diagnostic, 0, len(found))
+	for i := range found {
+		out = append(out, &found[i])
+	}
 	for i := range r.out.Diagnostics {
-		if d := r.out.Diagnostics[i : i+1]; d[0].Severity < diag.Error {
-			analyze.Waive(r.out.Mesh, d, r.opt.AsOf)
+		if d := &r.out.Diagnostics[i]; d.Severity < diag.Error {
+			out = append(out, d)
 		}
 	}
-	r.add(inSound(found, r.out.Files.Documents, r.out.fragments))
+	return out
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
+	"strconv"
 
 	"github.com/mesh-compile/mesh-compile/compiler/artifact"
 	"github.com/mesh-compile/mesh-compile/compiler/authz"
@@ -15,7 +16,11 @@ import (
 // constraints encodes what bounds the endpoints of a slice's clusters. Workloads
 // of one scope share it, which with thousands of clusters is most of a leaf.
 func (g *generated) constraints(w *check.Workload, slice xds.Slice) (artifact.Blob, error) {
-	return g.limits.Get(slice.Clusters, func() (artifact.Blob, error) {
+	key := slice.Clusters
+	if slice.Gateway != nil {
+		key = slice.Gateway // of one workload, and of this scope
+	}
+	return g.limits.Get(key, func() (artifact.Blob, error) {
 		backends, err := g.generator.Backends(w)
 		if err != nil {
 			return artifact.Blob{}, err
@@ -34,6 +39,7 @@ func constraints(s *check.Settings, backends []*check.Backend) artifact.Constrai
 		}
 		c.Clusters = append(c.Clusters, artifact.ClusterConstraint{
 			Name: xds.ClusterName(b), Ports: targetPorts(b), SANs: b.Identities, MTLS: b.TLS == check.TLSMesh,
+			Locality: b.LocalityRule(),
 		})
 	}
 	return c
@@ -143,7 +149,8 @@ func leads(in *check.Inbound, p *check.Port) bool {
 
 func agentPolicy(w *check.Workload) artifact.AgentPolicy {
 	p := artifact.AgentPolicy{
-		Engine: string(w.Engine), Capture: string(w.Capture),
+		Locality: w.Locality,
+		Engine:   string(w.Engine), Capture: string(w.Capture),
 		Outbound: []artifact.OutboundPort{{
 			Port: xds.OutboundPort, Protocol: string(mesh.HTTP), Listener: xds.OutboundListener,
 		}},
@@ -152,6 +159,9 @@ func agentPolicy(w *check.Workload) artifact.AgentPolicy {
 		p.Inbound = append(p.Inbound, artifact.InboundPort{
 			Port: in.Port, Protocol: string(in.Protocol), Cluster: xds.InboundClusterName(in.Port),
 		})
+	}
+	for _, port := range w.Gateway {
+		p.Gateway = append(p.Gateway, artifact.GatewayPort{Port: port.Port, Listener: xds.GatewayListener(port.Port)})
 	}
 	return p
 }
@@ -166,15 +176,20 @@ type server struct {
 // which a workload keeps while nothing in them changes.
 type serverKey struct {
 	engine  mesh.Engine
+	place   string
 	capture mesh.Capture
 	inbound **check.Inbound
 	n       int
+	gateway string // ports
 }
 
 func (g *generated) server(w *check.Workload) (server, error) {
-	key := serverKey{engine: w.Engine, capture: w.Capture, n: len(w.Inbound)}
+	key := serverKey{engine: w.Engine, place: w.Locality, capture: w.Capture, n: len(w.Inbound)}
 	if key.n > 0 {
 		key.inbound = &w.Inbound[0]
+	}
+	for _, port := range w.Gateway {
+		key.gateway += strconv.Itoa(int(port.Port)) + " "
 	}
 	return g.servers.Get(key, func() (s server, err error) {
 		data, err := agentPolicy(w).Encode()

@@ -3,13 +3,11 @@ package compiler
 import (
 	"cmp"
 	"fmt"
-	"runtime"
-	"sync"
-	"sync/atomic"
 
 	"github.com/mesh-compile/mesh-compile/compiler/artifact"
 	"github.com/mesh-compile/mesh-compile/compiler/check"
 	"github.com/mesh-compile/mesh-compile/compiler/memo"
+	"github.com/mesh-compile/mesh-compile/compiler/parallel"
 	"github.com/mesh-compile/mesh-compile/compiler/xds"
 )
 
@@ -61,7 +59,7 @@ func (r *run) generate() {
 	workloads := r.out.Mesh.Workloads()
 	units := make([]*unit, len(workloads))
 	errs := make([]error, len(workloads))
-	parallel(len(workloads), func(i int) { units[i], errs[i] = r.unit(workloads[i]) })
+	parallel.Do(len(workloads), 16, func(i int) { units[i], errs[i] = r.unit(workloads[i]) })
 	for i, w := range workloads {
 		if errs[i] != nil {
 			r.fail(fmt.Errorf("generating %s: %w", w.Key(), errs[i]))
@@ -69,23 +67,6 @@ func (r *run) generate() {
 		}
 		r.next.units[w] = units[i]
 	}
-}
-
-// parallel calls do for 0..n-1 on all processors, in runs of neighbours.
-func parallel(n int, do func(int)) {
-	const run = 16
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(n, runtime.GOMAXPROCS(0)) {
-		wg.Go(func() {
-			for start := int(next.Add(run)) - run; start < n; start = int(next.Add(run)) - run {
-				for i := start; i < min(start+run, n); i++ {
-					do(i)
-				}
-			}
-		})
-	}
-	wg.Wait()
 }
 
 func (r *run) unit(w *check.Workload) (*unit, error) {

@@ -26,7 +26,10 @@ func Pages() []diag.Page {
 	if err != nil {
 		panic(err) // the name is a constant that embed has checked
 	}
-	own := diag.ReadPages(files, []diag.Page{{Code: CodeInternal, Severity: diag.Critical}})
+	own := diag.ReadPages(files, []diag.Page{
+		{Code: CodeInternal, Severity: diag.Critical},
+		{Code: analyze.CodeWaiver, Severity: diag.Warning},
+	})
 	pages := slices.Concat(own, load.Pages(), translate.Pages(), check.Pages(), analyze.Pages(passes.All()))
 	slices.SortFunc(pages, func(a, b diag.Page) int { return cmp.Compare(a.Code, b.Code) })
 	return pages

@@ -23,6 +23,7 @@ import (
 func repositories(t *testing.T) map[string]fstest.MapFS {
 	return map[string]fstest.MapFS{
 		"shop":     directory(t, "../testdata/repos/shop"),
+		"linkerd":  directory(t, "../testdata/feature/linkerd-access"),
 		"bench":    repository(12, false),
 		"everyone": repository(12, true),
 	}
@@ -67,6 +68,11 @@ var edits = []struct{ old, now string }{
 	{"strict", "permissive"},
 	{"Chrome", "Firefox"},
 	{"8080", "8081"},
+	{"default-inbound-policy: deny", "default-inbound-policy: audit"},
+	{"proxyProtocol: opaque", "proxyProtocol: TLS"},
+	{"*.ops.serviceaccount", "*.shop.serviceaccount"},
+	{"port: http\n", "port: 9091\n"},
+	{"accessPolicy: all-authenticated", "accessPolicy: deny"},
 }
 
 // mutate edits, deletes, renames or restores one file.

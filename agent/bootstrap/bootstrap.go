@@ -37,6 +37,10 @@ const AgentCluster = "agent"
 // of 100 refuses ordinary expressions, and the compiler bounds theirs.
 const maxProgramSize = 32768
 
+// descriptorFormat lets a rate limit's descriptor hold what its format says of the
+// request. Without it all callers would share one count.
+const descriptorFormat = "envoy.reloadable_features.enable_formatter_for_ratelimit_action_descriptor_value"
+
 // maxSocketPath is the length of a Unix socket's path on Linux.
 const maxSocketPath = 107
 
@@ -80,7 +84,7 @@ func (o Options) bootstrap() (*bootstrapv3.Bootstrap, error) {
 	if err != nil {
 		return nil, err
 	}
-	limit, err := structpb.NewStruct(map[string]any{"re2.max_program_size.error_level": maxProgramSize})
+	runtime, err := structpb.NewStruct(map[string]any{"re2.max_program_size.error_level": maxProgramSize, descriptorFormat: true})
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +95,7 @@ func (o Options) bootstrap() (*bootstrapv3.Bootstrap, error) {
 		DynamicResources: dynamicResources(),
 		OverloadManager:  overload,
 		LayeredRuntime: &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{
-			{Name: "static", LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: limit}},
+			{Name: "static", LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: runtime}},
 		}},
 	}, nil
 }

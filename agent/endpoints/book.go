@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/mesh-compile/mesh-compile/agent/xds"
+	"github.com/mesh-compile/mesh-compile/compiler/locality"
 	deliveryv1 "github.com/mesh-compile/mesh-compile/controller/delivery/v1"
 )
 
@@ -21,6 +22,8 @@ type Book struct {
 	limits      Limits
 	application map[string]netip.AddrPort
 	said        map[string]*deliveryv1.ClusterEndpoints
+	own         locality.Place // where this proxy is by what is signed or configured
+	saidOwn     string         // by what the controller said
 	dropped     map[Reason]uint64
 	changed     chan struct{} // closed and replaced
 }
@@ -34,6 +37,13 @@ func NewBook() *Book {
 func (b *Book) Update(u *deliveryv1.EndpointsUpdate) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if own := u.GetLocality(); own != "" {
+		if _, ok := locality.Parse(own); ok {
+			b.saidOwn = own
+		} else {
+			b.drop(NoLocality)
+		}
+	}
 	for _, c := range u.GetClusters() {
 		if _, asked := b.limits.clusters[c.GetCluster()]; !asked {
 			b.dropped[Unasked]++
@@ -65,6 +75,26 @@ func bounded(c *deliveryv1.ClusterEndpoints, drop func(Reason)) *deliveryv1.Clus
 		out.Endpoints = append(out.Endpoints, kept)
 	}
 	return out
+}
+
+// SetPlace says where this proxy is. The zero place leaves that to the controller,
+// which could only have it go further than it must.
+func (b *Book) SetPlace(own locality.Place) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if own != b.own {
+		b.own = own
+		b.notify()
+	}
+}
+
+// place is where this proxy is.
+func (b *Book) place() locality.Place {
+	if b.own != (locality.Place{}) {
+		return b.own
+	}
+	said, _ := locality.Parse(b.saidOwn)
+	return said
 }
 
 // SetLimits takes a release's limits and the clusters of the application. What
@@ -140,7 +170,7 @@ func (b *Book) Assignments(clusters []string) ([]xds.Resource, error) {
 		if said == nil {
 			said = &deliveryv1.ClusterEndpoints{Cluster: name}
 		}
-		r, err := Assignment(name, b.limits.Filter(said, b.drop))
+		r, err := Assignment(name, b.limits.rules[name], b.place(), b.limits.Filter(said, b.drop))
 		if err != nil {
 			return nil, err
 		}
@@ -169,7 +199,7 @@ func (b *Book) Dropped() map[Reason]uint64 {
 func (b *Book) Encode() ([]byte, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	u := &deliveryv1.EndpointsUpdate{}
+	u := &deliveryv1.EndpointsUpdate{Locality: b.saidOwn}
 	for _, name := range slices.Sorted(maps.Keys(b.said)) {
 		u.Clusters = append(u.Clusters, b.said[name])
 	}

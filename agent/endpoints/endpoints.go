@@ -2,7 +2,8 @@
 // signs.
 //
 // In go what an untrusted controller says; out come load assignments made from
-// address, port, locality and weight alone. Everything else that Envoy knows of
+// address, port, locality and weight alone, with the priorities and shares that the
+// release's rules give to places. Everything else that Envoy knows of
 // an endpoint is left out, above all metadata, which could choose a plaintext
 // transport. What is out of bounds is dropped and counted.
 package endpoints
@@ -10,10 +11,9 @@ package endpoints
 import (
 	"fmt"
 	"net/netip"
-	"strings"
-	"unicode"
 
 	"github.com/mesh-compile/mesh-compile/compiler/artifact"
+	"github.com/mesh-compile/mesh-compile/compiler/locality"
 	deliveryv1 "github.com/mesh-compile/mesh-compile/controller/delivery/v1"
 )
 
@@ -44,7 +44,7 @@ const (
 // An Endpoint is all that is kept.
 type Endpoint struct {
 	Address  netip.AddrPort
-	Locality [3]string // region, zone, subzone
+	Locality locality.Place
 	Weight   uint32
 	Draining bool
 }
@@ -53,11 +53,12 @@ type Endpoint struct {
 type Limits struct {
 	networks []netip.Prefix
 	clusters map[string]map[uint32]bool // ports by cluster
+	rules    map[string]*locality.Rule  // by cluster; nil: places mean nothing
 }
 
 // NewLimits reads a release's constraints, which are verified.
 func NewLimits(c artifact.Constraints) (Limits, error) {
-	l := Limits{clusters: map[string]map[uint32]bool{}}
+	l := Limits{clusters: map[string]map[uint32]bool{}, rules: map[string]*locality.Rule{}}
 	for _, text := range c.EndpointCIDRs {
 		p, err := netip.ParsePrefix(text)
 		if err != nil {
@@ -70,6 +71,7 @@ func NewLimits(c artifact.Constraints) (Limits, error) {
 			continue // live endpoints are for mutual TLS alone
 		}
 		l.clusters[cluster.Name] = map[uint32]bool{}
+		l.rules[cluster.Name] = cluster.Locality
 		for _, port := range cluster.Ports {
 			l.clusters[cluster.Name][port] = true
 		}
@@ -124,7 +126,8 @@ func (l Limits) endpoint(raw *deliveryv1.Endpoint, ports map[uint32]bool, drop f
 		drop(Clamped)
 		e.Weight = maxWeight
 	}
-	if e.Locality, err = locality(raw.GetLocality()); err != nil {
+	var ok bool
+	if e.Locality, ok = locality.Parse(raw.GetLocality()); !ok {
 		drop(NoLocality)
 	}
 	return e, ""
@@ -149,17 +152,4 @@ func (l Limits) address(ip netip.Addr) Reason {
 		return "" // the release names no networks: the pinned identities decide
 	}
 	return Outside
-}
-
-// locality reads "region/zone/subzone".
-func locality(text string) (out [3]string, err error) {
-	if len(text) > maxLocality || strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsPrint(r) }) {
-		return out, fmt.Errorf("locality %.40q", text)
-	}
-	parts := strings.Split(text, "/")
-	if len(parts) > len(out) {
-		return out, fmt.Errorf("locality %.40q has %d parts", text, len(parts))
-	}
-	copy(out[:], parts)
-	return out, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/mesh-compile/mesh-compile/agent/endpoints"
 	"github.com/mesh-compile/mesh-compile/compiler/artifact"
+	"github.com/mesh-compile/mesh-compile/compiler/locality"
 	deliveryv1 "github.com/mesh-compile/mesh-compile/controller/delivery/v1"
 )
 
@@ -92,12 +93,12 @@ func TestAssignmentSaysOnlyWhatIsKept(t *testing.T) {
 	}}
 	var dropped []endpoints.Reason
 	kept := limits(t).Filter(said, func(r endpoints.Reason) { dropped = append(dropped, r) })
-	r, err := endpoints.Assignment("catalog", kept)
+	r, err := endpoints.Assignment("catalog", nil, locality.Place{}, kept)
 	if err != nil {
 		t.Fatal(err)
 	}
 	slices.Reverse(kept)
-	if again, err := endpoints.Assignment("catalog", kept); err != nil || again.Version != r.Version {
+	if again, err := endpoints.Assignment("catalog", nil, locality.Place{}, kept); err != nil || again.Version != r.Version {
 		t.Errorf("another order gives another version, error %v", err)
 	}
 	got := &endpointv3.ClusterLoadAssignment{}

@@ -24,11 +24,11 @@ const (
 // the release closes.
 func Secrets(c *Credential, roots []byte) ([]xds.Resource, error) {
 	out := []*tlsv3.Secret{{Name: CertificateSecret, Type: &tlsv3.Secret_TlsCertificate{
-		TlsCertificate: &tlsv3.TlsCertificate{CertificateChain: inline(c.chain), PrivateKey: inline(c.key)},
+		TlsCertificate: &tlsv3.TlsCertificate{CertificateChain: Inline(c.chain), PrivateKey: Inline(c.key)},
 	}}}
 	if len(roots) > 0 {
 		out = append(out, &tlsv3.Secret{Name: RootsSecret, Type: &tlsv3.Secret_ValidationContext{
-			ValidationContext: &tlsv3.CertificateValidationContext{TrustedCa: inline(roots)},
+			ValidationContext: &tlsv3.CertificateValidationContext{TrustedCa: Inline(roots)},
 		}})
 	}
 	var resources []xds.Resource
@@ -42,6 +42,7 @@ func Secrets(c *Credential, roots []byte) ([]xds.Resource, error) {
 	return resources, nil
 }
 
-func inline(data []byte) *corev3.DataSource {
+// Inline is data that stands in the configuration itself.
+func Inline(data []byte) *corev3.DataSource {
 	return &corev3.DataSource{Specifier: &corev3.DataSource_InlineBytes{InlineBytes: data}}
 }

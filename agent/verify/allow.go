@@ -1,7 +1,9 @@
 package verify
 
 import (
+	tracev3 "github.com/envoyproxy/go-control-plane/envoy/config/trace/v3"
 	celv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
+	otelv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/open_telemetry/v3"
 	streamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
 	corsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
 	extauthzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
@@ -11,6 +13,7 @@ import (
 	healthv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/health_check/v3"
 	jwtv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/jwt_authn/v3"
 	localratev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/local_ratelimit/v3"
+	ratelimitv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ratelimit/v3"
 	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	httpinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
@@ -23,6 +26,8 @@ import (
 	networkinputsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/matching/common_inputs/network/v3"
 	sslinputsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/matching/common_inputs/ssl/v3"
 	previoushostsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
+	previousprioritiesv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/priority/previous_priorities/v3"
+	samplersv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/tracers/opentelemetry/samplers/v3"
 	rawbufferv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/raw_buffer/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
@@ -39,8 +44,8 @@ import (
 // allowed are the resources and extensions that a release may contain, by type
 // URL. Nothing here runs code, reads or writes a file of its own choice, or
 // fetches configuration; so no Lua, Wasm, dynamic modules, Golang filters, ECDS
-// or file access logs. Nothing changes access rules for one route either: a
-// route's RBAC or ext_authz settings can be "none" (AZ-22).
+// or file access logs. Access rules of one route, which can be "none" (AZ-22), are
+// for routes that the proxy answers itself.
 var allowed = typesOf(
 	&clusterv3.Cluster{}, &listenerv3.Listener{}, &routev3.RouteConfiguration{},
 
@@ -49,16 +54,18 @@ var allowed = typesOf(
 	&hcmv3.HttpConnectionManager{}, &networkextauthzv3.ExtAuthz{}, &networkrbacv3.RBAC{}, &tcpproxyv3.TcpProxy{},
 
 	&corsv3.Cors{}, &corsv3.CorsPolicy{},
-	&extauthzv3.ExtAuthz{},
+	&extauthzv3.ExtAuthz{}, &extauthzv3.ExtAuthzPerRoute{},
 	&faultv3.HTTPFault{}, &grpcstatsv3.FilterConfig{}, &healthv3.HealthCheck{},
 	&jwtv3.JwtAuthentication{}, &jwtv3.PerRouteConfig{},
-	&localratev3.LocalRateLimit{},
+	&localratev3.LocalRateLimit{}, &ratelimitv3.RateLimit{},
 	&mutationv3.HeaderMutation{}, &mutationv3.HeaderMutationPerRoute{},
-	&rbacv3.RBAC{}, &routerv3.Router{}, &routev3.FilterConfig{},
+	&rbacv3.RBAC{}, &rbacv3.RBACPerRoute{}, &routerv3.Router{}, &routev3.FilterConfig{},
 
 	&tlsv3.DownstreamTlsContext{}, &tlsv3.UpstreamTlsContext{}, &rawbufferv3.RawBuffer{},
-	&httpv3.HttpProtocolOptions{}, &previoushostsv3.PreviousHostsPredicate{},
+	&httpv3.HttpProtocolOptions{}, &previoushostsv3.PreviousHostsPredicate{}, &previousprioritiesv3.PreviousPrioritiesConfig{},
 	&streamv3.StdoutAccessLog{}, &streamv3.StderrAccessLog{},
+	&otelv3.OpenTelemetryAccessLogConfig{}, &tracev3.ZipkinConfig{}, &tracev3.OpenTelemetryConfig{},
+	&samplersv3.ParentBasedSamplerConfig{}, &samplersv3.TraceIdRatioBasedSamplerConfig{},
 	&celv3.ExpressionFilter{}, // which cluster a fallback answers for
 
 	// inputs and actions of matchers in RBAC

@@ -29,6 +29,9 @@ func (in inspection) listener(l *listenerv3.Listener) error {
 	if in.outbound(l.GetName()) {
 		return in.private(l)
 	}
+	if in.gateway(l.GetName()) {
+		return in.gatewayListener(l)
+	}
 	chains := l.GetFilterChains()
 	if d := l.GetDefaultFilterChain(); d != nil {
 		chains = append(chains[:len(chains):len(chains)], d)

@@ -1,11 +1,15 @@
 package verify
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	tracev3 "github.com/envoyproxy/go-control-plane/envoy/config/trace/v3"
+	otelv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/open_telemetry/v3"
+	ratelimitv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ratelimit/v3"
 	tcpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
@@ -41,6 +45,15 @@ func destination(m protoreflect.Message) (name, header string) {
 		return v.GetCluster(), ""
 	case *tcpproxyv3.TcpProxy_WeightedCluster_ClusterWeight:
 		return v.GetName(), ""
+	case *tracev3.ZipkinConfig:
+		return v.GetCollectorCluster(), ""
+	case *tracev3.OpenTelemetryConfig:
+		return v.GetGrpcService().GetEnvoyGrpc().GetClusterName(), ""
+	case *otelv3.OpenTelemetryAccessLogConfig:
+		//lint:ignore SA1019 Envoy still reads it
+		return cmp.Or(v.GetGrpcService(), v.GetCommonConfig().GetGrpcService()).GetEnvoyGrpc().GetClusterName(), ""
+	case *ratelimitv3.RateLimit:
+		return v.GetRateLimitService().GetGrpcService().GetEnvoyGrpc().GetClusterName(), ""
 	case *corev3.HttpUri:
 		return v.GetCluster(), ""
 	}

@@ -29,6 +29,8 @@ import (
 //     session keys of the proxy;
 //   - an inbound TLS listener that takes clients without a certificate, and an
 //     outbound one that others than the application reach;
+//   - a gateway's listener with a certificate that is no file beside the agent, and
+//     such files anywhere else;
 //   - signed addresses of the machine itself, or where clouds keep credentials;
 //   - live endpoints for a cluster without mutual TLS and pinned identities,
 //     the application's own excepted;
@@ -84,8 +86,11 @@ func (in inspection) resource(r artifact.Resource) error {
 		return err
 	}
 	w := walker{application: in.inbound}
-	if l, ok := m.(*listenerv3.Listener); ok && !in.outbound(l.GetName()) {
-		w.application = nil
+	if l, ok := m.(*listenerv3.Listener); ok {
+		w.gateway = in.gateway(l.GetName())
+		if !in.outbound(l.GetName()) && !w.gateway {
+			w.application = nil
+		}
 	}
 	return w.message(m.ProtoReflect())
 }

@@ -79,7 +79,8 @@ func content(t *testing.T, engine string, texts ...string) *sign.Loaded {
 		Bundle: []byte("bundle"),
 		AgentPolicy: artifact.AgentPolicy{Engine: engine,
 			Inbound:  []artifact.InboundPort{{Port: 80, Cluster: "app"}},
-			Outbound: []artifact.OutboundPort{{Port: 15001, Listener: "out"}}},
+			Outbound: []artifact.OutboundPort{{Port: 15001, Listener: "out"}},
+			Gateway:  []artifact.GatewayPort{{Port: 443, Listener: "edge"}}},
 		Constraints: artifact.Constraints{Clusters: []artifact.ClusterConstraint{{Name: "live", MTLS: true, SANs: []string{"spiffe://a/b"}}}},
 	}}
 	for _, text := range texts {
@@ -125,8 +126,10 @@ func TestInvariants(t *testing.T) {
 		{"TCP to the agent", outbound, `"name":"hcm","typedConfig":{`, `"name":"tcp","typedConfig":{` + tcpType + `,"statPrefix":"x","cluster":"agent"}},{"name":"hcm","typedConfig":{`, "may not be sent to the agent"},
 		{"past access rules", routes, `"domains":["*"]`, `"domains":["*"],"routes":[{"match":{"prefix":"/"},"route":{"cluster":"app"}}]`, "only an inbound listener may lead to it"},
 		{"cluster by header", routes, `"domains":["*"]`, `"domains":["*"],"routes":[{"match":{"prefix":"/"},"route":{"clusterHeader":"x-to"}}]`, `header "x-to" may not choose`},
-		{"route without ext_authz", inbound, `"routeConfig":{"name":"in"}`, `"routeConfig":{"name":"in","typedPerFilterConfig":{"authz":{"@type":"type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute","disabled":true}}}`, "not on the list"},
-		{"route without RBAC", inbound, `"routeConfig":{"name":"in"}`, `"routeConfig":{"name":"in","typedPerFilterConfig":{"rbac":{"@type":"type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBACPerRoute"}}}`, "not on the list"},
+		{"route without ext_authz", inbound, `"routeConfig":{"name":"in"}`, `"routeConfig":{"name":"in","typedPerFilterConfig":{"authz":{"@type":"type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute","disabled":true}}}`, "unless it leads nowhere"},
+		{"route without RBAC", inbound, `"routeConfig":{"name":"in"}`, `"routeConfig":{"name":"in","typedPerFilterConfig":{"rbac":{"@type":"type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBACPerRoute"}}}`, "unless it leads nowhere"},
+		{"route to somewhere without RBAC", inbound, `"routeConfig":{"name":"in"}`, `"routeConfig":{"name":"in","virtualHosts":[{"name":"a","domains":["*"],"routes":[{"match":{"prefix":"/"},"redirect":{},"typedPerFilterConfig":{"rbac":{"@type":"type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBACPerRoute"}}}]}]}`, "unless it leads nowhere"},
+		{"virtual host without RBAC", inbound, `"routeConfig":{"name":"in"}`, `"routeConfig":{"name":"in","virtualHosts":[{"name":"a","domains":["*"],"routes":[{"match":{"prefix":"/"},"directResponse":{"status":404}}],"typedPerFilterConfig":{"rbac":{"@type":"type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBACPerRoute"}}}]}`, "unless it leads nowhere"},
 		{"route without a filter", inbound, `"routeConfig":{"name":"in"}`, `"routeConfig":{"name":"in","typedPerFilterConfig":{"authz":{"@type":"type.googleapis.com/envoy.config.route.v3.FilterConfig","disabled":true}}}`, "may not switch a filter off"},
 		{"RBAC may be off", inbound, extAuthz, `{"name":"rbac","disabled":true,"typedConfig":{"@type":"type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"}},` + extAuthz, "does not enforce"},
 		{"upgrade around filters", inbound, `"statPrefix":"in"`, `"statPrefix":"in","upgradeConfigs":[{"upgradeType":"websocket","filters":[` + routerType + `]}]`, "may not have filters of its own"},

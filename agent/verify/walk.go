@@ -7,8 +7,11 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	extauthzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
+	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	tracingv3 "github.com/envoyproxy/go-control-plane/envoy/type/tracing/v3"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/anypb"
 )
@@ -20,6 +23,10 @@ const maxDepth = 64
 type walker struct {
 	depth int
 	files bool // inside a TLS context, where certificates may be files
+	// gateway: inside a gateway's listener, whose secrets are mounted files.
+	gateway bool
+	// nowhere: inside a route that the proxy answers itself.
+	nowhere bool
 	// application, where set, tells the clusters that may not be led to.
 	application func(cluster string) bool
 }
@@ -45,6 +52,8 @@ func (w walker) message(m protoreflect.Message) error {
 		return w.message(inner.ProtoReflect())
 	case *tlsv3.CommonTlsContext:
 		w.files = true
+	case *routev3.Route:
+		w.nowhere = v.GetDirectResponse() != nil
 	}
 	return w.fields(m)
 }
@@ -115,6 +124,10 @@ func (w walker) check(m protoreflect.Message) error {
 		if v.GetEnvironmentVariable() != "" || (v.GetFilename() != "" && !w.files) {
 			return errors.New("files and environment of the proxy are not the release's to read")
 		}
+	case *tracingv3.CustomTag:
+		if v.GetEnvironment() != nil {
+			return errors.New("the environment of the proxy is not the release's to tell")
+		}
 	case *corev3.HealthCheck:
 		//lint:ignore SA1019 Envoy still writes the file
 		if v.GetEventLogPath() != "" {
@@ -148,6 +161,10 @@ func (w walker) checkFilter(m protoreflect.Message) error {
 		if v.GetDisabled() {
 			return errors.New("a route may not switch a filter off")
 		}
+	case *rbacv3.RBACPerRoute, *extauthzv3.ExtAuthzPerRoute:
+		if !w.nowhere {
+			return errors.New("a route may not have access rules of its own, unless it leads nowhere")
+		}
 	}
 	return nil
 }
@@ -163,7 +180,7 @@ func (w walker) checkTLS(m protoreflect.Message) error {
 			return errors.New("whoever has the keys of session tickets can be any client")
 		}
 	case *tlsv3.SdsSecretConfig:
-		return secret(v)
+		return w.secret(v)
 	}
 	return nil
 }
@@ -174,8 +191,10 @@ const (
 	rootsSecret       = "ROOTCA"
 )
 
-func secret(v *tlsv3.SdsSecretConfig) error {
-	if v.GetName() != certificateSecret && v.GetName() != rootsSecret {
+func (w walker) secret(v *tlsv3.SdsSecretConfig) error {
+	_, _, file := FileOf(v.GetName())
+	own := v.GetName() == certificateSecret || v.GetName() == rootsSecret
+	if w.gateway && !file || !w.gateway && !own {
 		return fmt.Errorf("secret %.100q is not one of the agent's", v.GetName())
 	}
 	if v.GetSdsConfig() == nil {

@@ -76,7 +76,7 @@ Exit status: 0 clean, 1 findings, 2 usage or I/O.`,
 	a.usage(root)
 	root.AddCommand(
 		a.lint(), a.build(), a.verify(), a.show(), a.explain(), a.test(),
-		a.keygen(), a.push(), a.pull(), a.serve(), a.fleet(), a.wait(), a.render(), a.schema(), a.version(),
+		a.keygen(), a.push(), a.pull(), a.serve(), a.fleet(), a.wait(), a.render(), a.convert(), a.schema(), a.version(),
 	)
 	return root
 }

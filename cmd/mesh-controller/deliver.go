@@ -115,7 +115,7 @@ func (f *deliverFlags) run(cmd *cobra.Command) error {
 	if d.source, err = kubernetes.New(m.GetConfig(), kubernetes.Options{Table: table, Log: log}); err != nil {
 		return errFailed{err}
 	}
-	opt := deliver.Options{Endpoints: table, Log: log, Zone: d.source.Zone, Shown: func(e []byte) { d.follower.Shown(e) }}
+	opt := deliver.Options{Endpoints: table, Log: log, Locality: d.source.Locality, Shown: func(e []byte) { d.follower.Shown(e) }}
 	options := deliver.ServerOptions()
 	if f.agentTokens {
 		if opt.Tokens, err = agentTokens(m, root); err != nil {

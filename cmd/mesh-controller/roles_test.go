@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -231,6 +232,39 @@ func TestSignRole(t *testing.T) {
 		t.Error(err)
 	}
 	r.has(t, "mesh_sign_signatures_total 1", "mesh_sign_sequence 1", "mesh_sign_expiry_timestamp_seconds ")
+	if status := r.stop(); status != 0 {
+		t.Errorf("it ended with status %d: %s", status, r.log.String())
+	}
+}
+
+// TestReconcileRole: what goes wrong is in the condition, in Kubernetes' events, in
+// Flux's notifications and in Flux's metrics.
+func TestReconcileRole(t *testing.T) {
+	c := kubetest.Start(t)
+	keys, _, _ := meshKeys(t)
+	var told output
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(&told, r.Body) }))
+	defer receiver.Close()
+	r := runRole(t, c, "base/reconcile.yaml", "reconcile", "--root", filepath.Join(keys, "root.dsse.json"), "--store", "file://"+t.TempDir(),
+		"--artifact-address", freeAddress(t), "--events-addr", receiver.URL)
+	digest := artifact.DigestOf(nil).String()
+	c.Apply(t, fmt.Sprintf(`{apiVersion: mesh-compile.dev/v1alpha1, kind: PolicySync, metadata: {name: mesh, namespace: mesh-system},
+spec: {interval: 10m, timeout: 2s, release: {oci: {url: "oci://%s/release", digest: %q}}}}`, freeAddress(t), digest))
+	t.Cleanup(func() { c.Kubectl(t, "-n", system, "delete", "policysync", "mesh") })
+	kubetest.Until(t, func(context.Context) error {
+		text := told.String()
+		for _, want := range []string{`"reason":"FetchFailed"`, `"mesh-compile.dev/revision":"` + digest + `"`, `"severity":"error"`, `"kind":"PolicySync"`} {
+			if !strings.Contains(text, want) {
+				return fmt.Errorf("notifications have no %s: %s", want, text)
+			}
+		}
+		out, err := c.TryKubectl(t, "", "-n", system, "get", "events", "--field-selector", "involvedObject.kind=PolicySync")
+		if err == nil && !strings.Contains(out, "FetchFailed") {
+			err = fmt.Errorf("events are %s", out)
+		}
+		return err
+	})
+	r.has(t, `gotk_reconcile_duration_seconds_count{kind="PolicySync",name="mesh",namespace="mesh-system"} `)
 	if status := r.stop(); status != 0 {
 		t.Errorf("it ended with status %d: %s", status, r.log.String())
 	}

@@ -9,11 +9,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/mesh-compile/mesh-compile/compiler/check"
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
-	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
 
 // Analyzer looks for one kind of finding.
@@ -39,8 +37,6 @@ func (a *Analyzer) Page() diag.Page {
 
 // Options of Run.
 type Options struct {
-	// AsOf judges what expires; zero: nothing does.
-	AsOf time.Time
 	// Previous is what an earlier run learned about values that may have been
 	// taken over into this mesh.
 	Previous *Cache
@@ -54,8 +50,8 @@ type Cache struct {
 
 // learned is what one analyzer knows of values that it looked at alone.
 type learned struct {
-	clean map[any]bool
-	facts map[any]any
+	clean   map[any]bool
+	columns map[string]any // by topic
 }
 
 func (c *Cache) of(code diag.Code) *learned {
@@ -86,9 +82,9 @@ func Run(m *check.Mesh, analyzers []*Analyzer, opt Options) (diag.List, *Cache) 
 	var out diag.List
 	for _, a := range analyzers {
 		old := prev.of(a.Name)
-		now := &learned{clean: make(map[any]bool, len(old.clean)), facts: make(map[any]any, len(old.facts))}
+		now := &learned{clean: make(map[any]bool, len(old.clean)), columns: map[string]any{}}
 		next.analyzers[a.Name] = now
-		p := &Pass{Mesh: m, AsOf: opt.AsOf, analyzer: a, shared: shared, prev: old, next: now}
+		p := &Pass{Mesh: m, analyzer: a, shared: shared, prev: old, next: now}
 		if err := a.Run(p); err != nil {
 			p.Report(diag.Diagnostic{Severity: diag.Error, Message: fmt.Sprintf("the analyzer broke: %v", err)})
 		}
@@ -101,7 +97,6 @@ func Run(m *check.Mesh, analyzers []*Analyzer, opt Options) (diag.List, *Cache) 
 // Pass is one analyzer's run over one mesh.
 type Pass struct {
 	Mesh *check.Mesh
-	AsOf time.Time // zero: nothing expires
 
 	analyzer   *Analyzer
 	shared     *shared
@@ -130,19 +125,6 @@ func (p *Pass) Once(value any, look func()) {
 	p.next.clean[value] = true
 }
 
-// Fact returns what learn says of a value of the mesh that it depends on alone
-// (and on settings), and asks once, also from one run to the next.
-func Fact[V comparable, F any](p *Pass, value V, learn func(V) F) F {
-	fact, known := p.next.facts[value]
-	if !known {
-		if fact, known = p.prev.facts[value]; !known {
-			fact = learn(value)
-		}
-		p.next.facts[value] = fact
-	}
-	return fact.(F)
-}
-
 // Pages returns the analyzers' documentation, by code.
 func Pages(analyzers []*Analyzer) []diag.Page {
 	out := make([]diag.Page, len(analyzers))
@@ -151,26 +133,4 @@ func Pages(analyzers []*Analyzer) []diag.Page {
 	}
 	slices.SortFunc(out, func(a, b diag.Page) int { return strings.Compare(string(a.Code), string(b.Code)) })
 	return out
-}
-
-// Waive marks the findings that a waiver of the mesh accepts. Critical ones and
-// those of an expired waiver stand.
-func Waive(m *check.Mesh, found diag.List, asOf time.Time) {
-	accepted := map[string][]*mesh.Waiver{}
-	for _, w := range m.Waivers() {
-		if asOf.IsZero() || asOf.Before(w.Expires) {
-			accepted[w.Fingerprint] = append(accepted[w.Fingerprint], w)
-		}
-	}
-	if len(accepted) == 0 {
-		return
-	}
-	for i := range found {
-		d := &found[i]
-		if d.Severity < diag.Critical && slices.ContainsFunc(accepted[d.Fingerprint()], func(w *mesh.Waiver) bool {
-			return w.Code == "" || w.Code == string(d.Code)
-		}) {
-			d.Waived = true
-		}
-	}
 }

@@ -2,9 +2,9 @@ package analyze_test
 
 import (
 	"os"
+	"strings"
 	"testing"
 	"testing/fstest"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -57,36 +57,82 @@ func TestPrevious(t *testing.T) {
 	}
 }
 
+// each points at the findings of a list.
+func each(l diag.List) []*diag.Diagnostic {
+	var out []*diag.Diagnostic
+	for i := range l {
+		out = append(out, &l[i])
+	}
+	return out
+}
+
+func waiver(fingerprint, namespace string) string {
+	return `
+apiVersion: mesh-compile.dev/v1alpha1
+kind: Waiver
+metadata: {name: known, namespace: ` + namespace + `}
+spec: {fingerprint: "` + fingerprint + `", reason: known, owner: team, expires: "2027-01-01T00:00:00Z"}
+`
+}
+
 func TestWaive(t *testing.T) {
 	t.Parallel()
 	found, _ := analyze.Run(compile(t, nil, ""), passes.All(), analyze.Options{})
 	first := found[0].Fingerprint()
-	m := compile(t, nil, `
-apiVersion: mesh-compile.dev/v1alpha1
-kind: Waiver
-metadata: {name: known, namespace: shop}
-spec: {fingerprint: "`+first+`", reason: known, owner: team, expires: "2027-01-01T00:00:00Z"}
-`)
+	m := compile(t, nil, waiver(first, "shop"))
 	for _, test := range []struct {
-		asOf     time.Time
+		lapsed   bool
 		severity diag.Severity
 		want     bool
 	}{
-		{time.Time{}, diag.Error, true},
-		{time.Date(2026, 12, 31, 0, 0, 0, 0, time.UTC), diag.Error, true},
-		{time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC), diag.Error, false},
-		{time.Time{}, diag.Critical, false},
+		{false, diag.Error, true},
+		{true, diag.Error, false},
+		{false, diag.Critical, false},
 	} {
 		list, _ := analyze.Run(m, passes.All(), analyze.Options{})
 		list[0].Severity = test.severity
-		analyze.Waive(m, list, test.asOf)
+		if misplaced := analyze.Waive(m, each(list), func(*mesh.Waiver) bool { return test.lapsed }); len(misplaced) > 0 {
+			t.Errorf("lapsed %t, %s: %v", test.lapsed, test.severity, misplaced)
+		}
 		if list[0].Waived != test.want {
-			t.Errorf("as of %v, %s: waived %v, want %v", test.asOf, test.severity, list[0].Waived, test.want)
+			t.Errorf("lapsed %t, %s: waived %v, want %v", test.lapsed, test.severity, list[0].Waived, test.want)
 		}
 		for _, d := range list[1:] {
 			if d.Waived {
 				t.Errorf("waived another finding: %s", d.Message)
 			}
 		}
+	}
+}
+
+// TestWaiveElsewhere: a waiver accepts what is found in its own namespace alone.
+func TestWaiveElsewhere(t *testing.T) {
+	t.Parallel()
+	found, _ := analyze.Run(compile(t, nil, ""), passes.All(), analyze.Options{})
+	ofMesh := found[0]
+	ofMesh.Object = "Mesh shop"
+	for name, test := range map[string]struct {
+		finding   diag.Diagnostic
+		namespace string
+		want      string
+	}{
+		"another namespace": {found[0], "evil", "is of namespace shop: this waiver accepts nothing"},
+		"no namespace":      {ofMesh, "shop", "is of Mesh shop, which has no namespace: no waiver accepts it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := compile(t, nil, waiver(test.finding.Fingerprint(), test.namespace))
+			misplaced := analyze.Waive(m, []*diag.Diagnostic{&test.finding}, func(*mesh.Waiver) bool { return false })
+			if test.finding.Waived {
+				t.Error("waived")
+			}
+			if len(misplaced) != 1 || !strings.Contains(misplaced[0].Message, test.want) {
+				t.Fatalf("want %q, got %v", test.want, misplaced)
+			}
+			d := misplaced[0]
+			if d.Code != analyze.CodeWaiver || d.Severity != diag.Warning || d.Span.File != "waiver.yaml" || d.Fix == nil {
+				t.Errorf("want a warning with a place and a fix: %+v", d)
+			}
+		})
 	}
 }

@@ -15,12 +15,12 @@ type Class struct {
 // Classes returns a port's clients by which of its rules exist for them. Where no
 // rule asks who calls there is one class.
 func (p *Pass) Classes(port *check.Port) []Class {
+	if !AsksWhoCalls(port) {
+		return []Class{{p.client(port.Service)}}
+	}
 	clients := p.Clients(port.Service)
 	if len(clients) == 0 {
 		return []Class{{}}
-	}
-	if !AsksWhoCalls(port) {
-		return []Class{{clients[0]}}
 	}
 	var out []Class
 	seen := map[string]bool{}

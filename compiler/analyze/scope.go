@@ -2,44 +2,14 @@ package analyze
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 
 	"github.com/mesh-compile/mesh-compile/compiler/check"
 )
 
-// Scope is workloads, by key, that share the list of services they may call.
-type Scope struct {
-	Uses      []*check.Service // by key
-	Workloads []*check.Workload
-}
-
-// Scopes returns the scopes that are not empty. There are far fewer than
-// workloads where everyone may call everyone.
-func (p *Pass) Scopes() []*Scope {
-	if p.shared.scopes != nil {
-		return p.shared.scopes
-	}
-	type list struct {
-		first **check.Service
-		n     int
-	}
-	byList := map[list]*Scope{}
-	for _, w := range p.Mesh.Workloads() {
-		if len(w.Uses) == 0 {
-			continue
-		}
-		at := list{&w.Uses[0], len(w.Uses)}
-		if byList[at] == nil {
-			byList[at] = &Scope{Uses: w.Uses}
-			p.shared.scopes = append(p.shared.scopes, byList[at])
-		}
-		byList[at].Workloads = append(byList[at].Workloads, w)
-	}
-	return p.shared.scopes
-}
-
-// Clients returns the workloads that have a service in scope, by key, those
-// behind the service itself last. The caller must not change the list.
+// Clients returns the workloads that have a service in scope, by namespace and
+// name, those behind the service itself last. The caller must not change the list.
 func (p *Pass) Clients(s *check.Service) []*check.Workload {
 	if p.shared.clients == nil {
 		p.shared.clients = map[string][]*check.Workload{}
@@ -53,21 +23,12 @@ func (p *Pass) Clients(s *check.Service) []*check.Workload {
 }
 
 func (p *Pass) clients(s *check.Service) []*check.Workload {
-	behind := map[string]bool{}
-	for _, server := range s.Workloads {
-		behind[server.Key()] = true
-	}
 	var others, own []*check.Workload
-	for _, scope := range p.Scopes() {
-		if !scope.has(s) {
-			continue
-		}
-		for _, w := range scope.Workloads {
-			if behind[w.Key()] {
-				own = append(own, w)
-			} else {
-				others = append(others, w)
-			}
+	for w := range p.calling(s) {
+		if behind(s, w) {
+			own = append(own, w)
+		} else {
+			others = append(others, w)
 		}
 	}
 	slices.SortFunc(others, compareWorkloads)
@@ -75,13 +36,69 @@ func (p *Pass) clients(s *check.Service) []*check.Workload {
 	return append(others, own...)
 }
 
-func compareWorkloads(a, b *check.Workload) int {
-	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+// client is the first of the clients, nil where there is none.
+func (p *Pass) client(s *check.Service) *check.Workload {
+	if p.shared.first == nil {
+		p.shared.first = map[*check.Service]*check.Workload{}
+	}
+	out, known := p.shared.first[s]
+	if !known {
+		out = p.firstClient(s)
+		p.shared.first[s] = out
+	}
+	return out
 }
 
-func (s *Scope) has(service *check.Service) bool {
-	_, found := slices.BinarySearchFunc(s.Uses, service, func(a, b *check.Service) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
-	})
+func (p *Pass) firstClient(s *check.Service) *check.Workload {
+	var other, own *check.Workload
+	for w := range p.calling(s) {
+		if other != nil && w.Namespace == other.Namespace {
+			continue // those of a namespace come in the order of their names
+		}
+		first := &other
+		if behind(s, w) {
+			first = &own
+		}
+		if *first == nil || compareWorkloads(w, *first) < 0 {
+			*first = w
+		}
+	}
+	return cmp.Or(other, own)
+}
+
+func behind(s *check.Service, w *check.Workload) bool {
+	return slices.ContainsFunc(s.Workloads, func(server *check.Workload) bool { return server.Key() == w.Key() })
+}
+
+// calling are the workloads that have a service in scope. Neighbours often share
+// the list of what they may call.
+func (p *Pass) calling(s *check.Service) iter.Seq[*check.Workload] {
+	return func(yield func(*check.Workload) bool) {
+		var list **check.Service
+		held := false
+		for _, w := range p.Mesh.Workloads() {
+			if len(w.Uses) == 0 {
+				continue
+			}
+			if list != &w.Uses[0] {
+				list, held = &w.Uses[0], holds(w.Uses, s)
+			}
+			if held && !yield(w) {
+				return
+			}
+		}
+	}
+}
+
+// holds looks for a service in a list that is ordered by name.
+func holds(list []*check.Service, s *check.Service) bool {
+	if len(list) <= 32 { // without a look at the services themselves
+		return slices.Contains(list, s)
+	}
+	_, found := slices.BinarySearchFunc(list, s, byName.compare)
 	return found
+}
+
+func compareWorkloads(a, b *check.Workload) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }

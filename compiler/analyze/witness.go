@@ -12,8 +12,8 @@ import (
 // shared is what several analyzers ask for, made when first needed.
 type shared struct {
 	mesh      *check.Mesh
-	scopes    []*Scope
 	clients   map[string][]*check.Workload
+	first     map[*check.Service]*check.Workload // of the clients
 	evaluator *reach.Evaluator
 }
 

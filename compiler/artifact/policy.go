@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+
+	"github.com/mesh-compile/mesh-compile/compiler/locality"
 )
 
 // Constraints say what the unsigned endpoints of one workload may contain. An
@@ -21,6 +23,8 @@ type ClusterConstraint struct {
 	Ports []uint32 `json:"ports"`
 	SANs  []string `json:"sans,omitempty"` // identities that the cluster pins
 	MTLS  bool     `json:"mtls"`
+	// Locality says what the places of endpoints mean; nil: nothing.
+	Locality *locality.Rule `json:"locality,omitempty"`
 }
 
 // Encode returns the constraints' blob; the order of the fields' entries does
@@ -92,6 +96,10 @@ type AgentPolicy struct {
 	Capture  string         `json:"capture"` // CaptureNone or CaptureRedirect
 	Inbound  []InboundPort  `json:"inbound"`
 	Outbound []OutboundPort `json:"outbound"`
+	// Locality is where the workload is by policy, "region/zone/subzone"; "" where
+	// that is for the agent and the controller to say.
+	Locality string        `json:"locality,omitempty"`
+	Gateway  []GatewayPort `json:"gateway,omitempty"`
 }
 
 // The values of AgentPolicy.Engine and AgentPolicy.Capture.
@@ -117,6 +125,13 @@ type OutboundPort struct {
 	Listener string `json:"listener"`
 }
 
+// A GatewayPort is a port on which the proxy serves gateways: clients from outside
+// the mesh, whose TLS ends with certificates that are files beside the agent.
+type GatewayPort struct {
+	Port     uint32 `json:"port"`
+	Listener string `json:"listener"`
+}
+
 // Encode returns the policy's blob; the order of ports does not matter.
 func (a AgentPolicy) Encode() ([]byte, error) {
 	a.Inbound = append([]InboundPort{}, a.Inbound...)
@@ -125,6 +140,10 @@ func (a AgentPolicy) Encode() ([]byte, error) {
 	})
 	a.Outbound = append([]OutboundPort{}, a.Outbound...)
 	slices.SortFunc(a.Outbound, func(x, y OutboundPort) int {
+		return cmp.Or(cmp.Compare(x.Port, y.Port), cmp.Compare(x.Listener, y.Listener))
+	})
+	a.Gateway = slices.Clone(a.Gateway)
+	slices.SortFunc(a.Gateway, func(x, y GatewayPort) int {
 		return cmp.Or(cmp.Compare(x.Port, y.Port), cmp.Compare(x.Listener, y.Listener))
 	})
 	if err := a.check(); err != nil {
@@ -143,7 +162,7 @@ func DecodeAgentPolicy(data []byte) (AgentPolicy, error) {
 }
 
 func (a AgentPolicy) check() error {
-	if len(a.Inbound) > maxEntries || len(a.Outbound) > maxEntries {
+	if len(a.Inbound) > maxEntries || len(a.Outbound) > maxEntries || len(a.Gateway) > maxEntries {
 		return fmt.Errorf("agent policy: more than %d ports", maxEntries)
 	}
 	if a.Engine != EngineRBAC && a.Engine != EngineOPA {
@@ -160,6 +179,11 @@ func (a AgentPolicy) check() error {
 	for _, out := range a.Outbound {
 		if out.Port == 0 || out.Port > 65535 {
 			return fmt.Errorf("agent policy: outbound %d is not a port", out.Port)
+		}
+	}
+	for _, g := range a.Gateway {
+		if g.Port == 0 || g.Port > 65535 || g.Listener == "" {
+			return fmt.Errorf("agent policy: gateway port %d of listener %.100q: want a port and a listener", g.Port, g.Listener)
 		}
 	}
 	return nil

@@ -12,55 +12,60 @@ import (
 
 // access attaches access and peer policies to the workloads that they select.
 func (c *checker) access() {
-	byNamespace := map[string][]*node{}
-	for _, n := range c.nodes {
-		byNamespace[n.doc.Namespace] = append(byNamespace[n.doc.Namespace], n)
-	}
 	for _, p := range c.in.PeerPolicies {
-		nodes, known := c.targets(p.Origin, &p.Target, byNamespace)
-		for _, n := range nodes {
-			n.peers = append(n.peers, p)
-		}
-		if known && len(nodes) == 0 {
-			c.selectsNothing(p.Origin, p.Target.Span, diag.Warning)
-		}
-		c.checkPeerPorts(p, nodes)
+		c.of(p, func() { c.peerTargets(p) })
 	}
 	for _, p := range c.in.AccessPolicies {
-		c.checkAccessPolicy(p)
-		nodes, known := c.targets(p.Origin, &p.Target, byNamespace)
-		for _, n := range nodes {
-			n.policies = append(n.policies, p)
-		}
-		if known && len(nodes) == 0 {
-			c.selectsNothing(p.Origin, p.Target.Span, c.severityOfNothing(p))
-		}
+		c.of(p, func() { c.accessTargets(p) })
 	}
 	for _, n := range c.nodes {
 		n.checkPeers()
 	}
 }
 
+func (c *checker) peerTargets(p *mesh.PeerPolicy) {
+	nodes, known := c.targets(p.Origin, &p.Target)
+	for _, n := range nodes {
+		n.peers = append(n.peers, p)
+	}
+	if known && len(nodes) == 0 {
+		c.selectsNothing(p.Origin, p.Target.Span, diag.Warning)
+	}
+	c.checkPeerPorts(p, nodes)
+}
+
+func (c *checker) accessTargets(p *mesh.AccessPolicy) {
+	c.checkAccessPolicy(p)
+	nodes, known := c.targets(p.Origin, &p.Target)
+	for _, n := range nodes {
+		n.policies = append(n.policies, p)
+	}
+	if known && len(nodes) == 0 {
+		c.selectsNothing(p.Origin, p.Target.Span, c.severityOfNothing(p))
+	}
+}
+
 // targets returns the workloads that a policy selects; known is false where the
 // target itself does not exist, which is reported here.
-func (c *checker) targets(o mesh.Origin, t *mesh.Target, byNamespace map[string][]*node) (nodes []*node, known bool) {
+func (c *checker) targets(o mesh.Origin, t *mesh.Target) (nodes []*node, known bool) {
 	switch {
 	case t.MeshWide && len(t.Selector) == 0:
 		return c.nodes, len(c.nodes) > 0
 	case t.NamespaceWide:
-		return byNamespace[o.Namespace], true
+		return c.inNamespace(o.Namespace), true
 	case t.Service != nil:
 		return c.serviceTarget(o, t)
 	case t.Workload != "":
-		if n := c.byNode[o.Namespace+"/"+t.Workload]; n != nil {
+		if n := c.node(o.Namespace + "/" + t.Workload); n != nil {
 			return []*node{n}, true
 		}
 		return nil, true
 	case t.MeshWide:
-		for ns := range byNamespace {
-			nodes = append(nodes, c.selected(ns, t.Selector)...)
+		for _, n := range c.nodes {
+			if Selects(t.Selector, n.doc.Labels) {
+				nodes = append(nodes, n)
+			}
 		}
-		slices.SortFunc(nodes, func(a, b *node) int { return cmp.Compare(a.key, b.key) })
 		return nodes, true
 	}
 	return c.selected(o.Namespace, t.Selector), true
@@ -180,7 +185,12 @@ func accessRegexes(r *mesh.AccessRule) []mesh.StringMatch {
 // accessOf decides which rules concern an inbound port.
 func (c *checker) accessOf(n *node, in *Inbound) Access {
 	var a Access
-	for _, p := range n.policies {
+	server := n.serverAt(in.Port)
+	policies := n.policies
+	if server != nil {
+		policies = slices.Concat(policies, server.policies)
+	}
+	for _, p := range policies {
 		if !concerns(p, in) {
 			continue
 		}
@@ -194,6 +204,13 @@ func (c *checker) accessOf(n *node, in *Inbound) Access {
 	}
 	for _, list := range [][]*mesh.AccessRule{a.Deny, a.Allow, a.Audit, a.Custom} {
 		slices.SortStableFunc(list, func(x, y *mesh.AccessRule) int { return cmp.Compare(x.ID, y.ID) })
+	}
+	if server != nil {
+		if rule := server.unrouted(); rule != nil && in.Protocol.IsHTTP() {
+			a.Deny = slices.Insert(a.Deny, 0, rule)
+		}
+		a.DefaultReason, a.DefaultSpan = server.doc.Object()+" lets in only who is authorized", server.doc.Span
+		return a
 	}
 	c.accessDefault(n, &a)
 	return a
@@ -226,8 +243,8 @@ func isTarget(p *mesh.AccessPolicy, s *Service) bool {
 	return refKey(*p.Target.Service, p.Namespace) == s.Key()
 }
 
-// accessDefault is what holds where no rule matches. Istio: allowed, unless an
-// ALLOW policy selects the workload. Otherwise as the mesh says, which never
+// accessDefault is what holds where no rule matches, on a port without a Server.
+// Istio: allowed, unless an ALLOW policy selects the workload. Otherwise as the mesh says, which never
 // changes a workload that only Istio's policies select.
 func (c *checker) accessDefault(n *node, a *Access) {
 	var closing *mesh.AccessPolicy // Istio ALLOW
@@ -243,6 +260,9 @@ func (c *checker) accessDefault(n *node, a *Access) {
 	if closing != nil {
 		a.DefaultReason = closing.Object() + " allows only what it says"
 		a.DefaultSpan = closing.Span
+		return
+	}
+	if len(n.policies) == 0 && c.inboundDefault(n, a) {
 		return
 	}
 	if !native {

@@ -37,7 +37,7 @@ func (c *checker) addAssumptions() {
 // ownedNamespaces are those with services or workloads in the repository.
 func (c *checker) ownedNamespaces() map[string]source.Span {
 	owned := map[string]source.Span{}
-	for _, s := range c.sites {
+	for _, s := range c.names.sites {
 		if _, ok := owned[s.ns]; !ok && s.external == nil {
 			owned[s.ns] = s.origin.Span
 		}
@@ -76,7 +76,7 @@ func (c *checker) assume() {
 	for range 2 { // a port asked of one assumed service may pass on to the next
 		c.eachDestination(c.assumePorts)
 	}
-	for _, s := range c.sites {
+	for _, s := range c.names.sites {
 		c.assumePort(s)
 		sortPorts(s.ports)
 	}
@@ -85,7 +85,7 @@ func (c *checker) assume() {
 // eachDestination visits what the routes name as destinations and mirrors.
 func (c *checker) eachDestination(visit func(*mesh.Route, *mesh.Destination)) {
 	for _, r := range c.in.Routes {
-		for _, rule := range r.Rules {
+		for _, rule := range slices.Concat(r.Rules, r.Connections) {
 			for i := range rule.To {
 				visit(r, &rule.To[i])
 			}
@@ -148,8 +148,8 @@ func (c *checker) assumePorts(r *mesh.Route, d *mesh.Destination) {
 	if to == nil {
 		return
 	}
-	if d.Version != "" && to.assumes(d.Version) && to.version(d.Version) == nil {
-		to.versions = append(to.versions, &version{name: d.Version})
+	if d.Version != "" && to.assumes(d.Version) && !slices.Contains(to.promised, d.Version) {
+		to.promised = append(to.promised, d.Version)
 	}
 	var asked []mesh.ServicePort
 	if d.Port != 0 {

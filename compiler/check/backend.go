@@ -62,11 +62,39 @@ func (c *checker) backend(s *site, p *Port, v *version, nodes []*node) *Backend 
 	b.Identities = slices.Compact(b.Identities)
 	target := s.port(p.Number)
 	for _, e := range s.static {
+		if v != nil && !s.inVersion(v, &e) {
+			continue
+		}
 		e.Port = cmp.Or(e.Port, target.Target, p.Number)
 		b.Static = append(b.Static, e)
 	}
+	if s.external != nil {
+		b.FirstAddress = s.external.Resolution == "dns-first"
+		b.Traffic.ClientTLS = withNames(b.Traffic.ClientTLS, s.external.SANs)
+	}
 	b.TLS = c.backendTLS(s, target, b, nodes)
+	s.checkLocality(b)
 	return b
+}
+
+// inVersion reports whether an endpoint is of a version: Istio's subsets choose by
+// label, also among addresses that policy writes.
+func (s *site) inVersion(v *version, e *mesh.Endpoint) bool {
+	if s.external == nil || s.external.Dialect != mesh.Istio || v.policy == nil {
+		return true
+	}
+	return Selects(v.policy.Labels, e.Labels)
+}
+
+// withNames adds the names that the destination says itself to TLS that says none
+// (cluster_tls.go: "Use subject alt names specified in service entry").
+func withNames(c *mesh.ClientTLS, names []string) *mesh.ClientTLS {
+	if c == nil || len(names) == 0 || len(c.SANs) > 0 || c.SkipCheck || c.Mode != "simple" && c.Mode != "mutual" {
+		return c
+	}
+	out := *c
+	out.SANs = names
+	return &out
 }
 
 // backendTLS chooses the transport: mutual TLS where every workload takes it,

@@ -7,52 +7,47 @@ import (
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
 )
 
-// build makes what plan found to be changed, pointers first.
+// build makes what is to be made anew, pointers first.
 func (c *checker) build() {
-	for _, s := range c.sites {
-		if s.dirty {
-			s.shell()
-			s.checkReserved()
-		}
+	for _, s := range c.dirtySites {
+		s.shell()
+		s.checkReserved()
 	}
-	for _, n := range c.nodes {
-		if n.dirty {
-			n.server = c.workload(n)
-		}
+	for _, n := range c.dirtyNodes {
+		n.server = c.workload(n)
 	}
-	for _, s := range c.sites {
-		if s.dirty {
-			c.backends(s)
-		}
+	for _, s := range c.dirtySites {
+		c.backends(s)
 	}
-	for _, s := range c.sites {
-		if !s.dirty {
-			continue
-		}
+	for _, s := range c.dirtySites {
 		for _, p := range s.svc.Ports {
 			c.table(s, p)
 		}
 	}
-	c.scopes()
-	c.offMeshRoutes()
 }
 
 // scopes makes the values of workloads that have a scope, or takes them over
 // where neither side changed.
 func (c *checker) scopes() {
 	sc := newScope(c)
-	c.lists = sc.lists
-	for _, n := range c.nodes {
+	c.full = make([]*Workload, len(c.nodes))
+	for i, n := range c.nodes {
 		uses, declared := sc.of(n, &c.diags)
-		old := c.prev.full[n.key]
-		if old != nil && c.prev.nodes[n.key].result == n.server && old.UsesDeclared == declared && sameList(old.Uses, uses) {
-			n.full = old
-			continue
+		if old := c.prev.node(n.key); old != nil && old.server == n.server {
+			if full := c.prev.full[old.place]; full.UsesDeclared == declared && sameList(full.Uses, uses) {
+				c.full[i] = full
+				continue
+			}
 		}
-		full := *n.server
-		full.Uses, full.UsesDeclared = uses, declared
-		n.full = &full
+		c.full[i] = n.server.using(uses, declared)
 	}
+}
+
+// using is the workload with its scope.
+func (w *Workload) using(uses []*Service, declared bool) *Workload {
+	full := *w
+	full.Uses, full.UsesDeclared = uses, declared
+	return &full
 }
 
 // sameList reports one slice; equal lists are.
@@ -66,34 +61,73 @@ func compareServices(a, b *Service) int {
 
 // finish puts the mesh together.
 func (c *checker) finish() (*Mesh, diag.List) {
+	found := c.findings()
 	m := &Mesh{
 		settings: c.set.Settings, tests: c.in.Tests, invariants: c.in.Invariants, waivers: c.in.Waivers,
-		byService: make(map[string]*Service, len(c.sites)), byWorkload: make(map[string]*Workload, len(c.nodes)),
+		services: c.list(), workloads: c.full,
 		state: &state{
-			set: c.set, assume: c.opt.AssumeExternal, grants: c.in.Grants,
-			sites: make(map[string]*made[Service], len(c.sites)),
-			nodes: make(map[string]*made[Workload], len(c.nodes)),
-			full:  make(map[string]*Workload, len(c.nodes)),
-
-			lists:   c.lists,
-			regexes: c.regexes,
+			frame: c.frame, opt: c.opt, full: c.full, regexes: c.knownRegexes(), dumps: c.prev.dumps.carry(), amended: c.amended != nil,
 		},
 	}
-	for _, s := range c.sites {
-		m.services = append(m.services, s.svc)
-		m.byService[s.key] = s.svc
-		m.state.sites[s.key] = &made[Service]{s.inputs, s.svc, s.diags}
-		c.diags = append(c.diags, s.diags...)
+	m.state.opt.Previous = nil
+	return m, found
+}
+
+// list returns the services in their order, each of which knows its position.
+func (c *checker) list() []*Service {
+	if c.amended != nil {
+		out := slices.Clone(c.amended.services)
+		for _, s := range c.dirtySites {
+			out[s.position] = s.svc
+		}
+		return out
 	}
-	for _, n := range c.nodes {
-		m.workloads = append(m.workloads, n.full)
-		m.byWorkload[n.key] = n.full
-		m.state.nodes[n.key] = &made[Workload]{n.inputs, n.server, n.diags}
-		m.state.full[n.key] = n.full
-		c.diags = append(c.diags, n.diags...)
+	sites := slices.SortedFunc(slices.Values(c.names.sites), func(a, b *site) int { return compareServices(a.svc, b.svc) })
+	out := make([]*Service, len(sites))
+	for i, s := range sites {
+		s.position, out[i] = i, s.svc
 	}
-	slices.SortFunc(m.services, compareServices)
-	m.state.dumps = c.prev.dumps.carry()
-	c.diags.Sort()
-	return m, c.diags
+	return out
+}
+
+// findings gathers what was found, and by whom.
+func (c *checker) findings() diag.List {
+	sites, nodes := c.names.sites, c.nodes
+	if c.amended != nil {
+		sites, nodes = c.stillLoud()
+	}
+	found := slices.Concat(c.diags, c.now)
+	for _, list := range c.about {
+		found = append(found, list...)
+	}
+	c.loudSites, c.loudNodes = nil, nil
+	for _, s := range sites {
+		if len(s.declared)+len(s.attached)+len(s.diags) > 0 {
+			c.loudSites = append(c.loudSites, s)
+			found = append(append(append(found, s.declared...), s.attached...), s.diags...)
+		}
+	}
+	for _, n := range nodes {
+		if len(n.attached)+len(n.diags) > 0 {
+			c.loudNodes = append(c.loudNodes, n)
+			found = append(append(found, n.attached...), n.diags...)
+		}
+	}
+	found.Sort()
+	return found
+}
+
+// stillLoud are the services and workloads that may have findings.
+func (c *checker) stillLoud() (sites []*site, nodes []*node) {
+	for _, s := range c.loudSites {
+		if c.names.sites[s.place] == s {
+			sites = append(sites, s)
+		}
+	}
+	for _, n := range c.loudNodes {
+		if c.nodes[n.place] == n {
+			nodes = append(nodes, n)
+		}
+	}
+	return append(sites, c.dirtySites...), append(nodes, c.dirtyNodes...)
 }

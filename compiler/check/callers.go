@@ -20,13 +20,34 @@ func (c *checker) callers() {
 	if c.opt.AssumeExternal {
 		return
 	}
-	k := c.knownCallers()
+	c.accounts = c.knownCallers()
 	for _, p := range c.in.AccessPolicies {
-		for _, r := range p.Rules {
-			for _, sources := range [][]mesh.Source{r.From, r.ExceptFrom} {
-				for i := range sources {
-					c.callersOf(p, r, &sources[i], k)
-				}
+		c.of(p, func() { c.callersIn(p) })
+	}
+	for _, a := range c.in.Authentications {
+		c.callersNamed(a.Origin, a.From)
+	}
+	for _, a := range c.in.Authorizations {
+		c.callersNamed(a.Origin, a.From)
+		for _, ref := range a.Requires {
+			if ref.Kind == "ServiceAccount" {
+				c.callersNamed(a.Origin, []mesh.Source{{ServiceAccounts: []mesh.AccountRef{{Namespace: ref.Namespace, Name: ref.Name, Span: ref.Span}}}})
+			}
+		}
+	}
+}
+
+func (c *checker) callersNamed(o mesh.Origin, sources []mesh.Source) {
+	for i := range sources {
+		c.callersOf(&mesh.AccessPolicy{Origin: o}, &mesh.AccessRule{Span: o.Span}, &sources[i], c.accounts)
+	}
+}
+
+func (c *checker) callersIn(p *mesh.AccessPolicy) {
+	for _, r := range p.Rules {
+		for _, sources := range [][]mesh.Source{r.From, r.ExceptFrom} {
+			for i := range sources {
+				c.callersOf(p, r, &sources[i], c.accounts)
 			}
 		}
 	}

@@ -21,5 +21,10 @@ const (
 	DialectDefaults    diag.Code = "dialectdefaults"
 	ReservedPort       diag.Code = "reservedport"
 	EgressAddress      diag.Code = "egressaddress"
+	UnknownGateway     diag.Code = "unknowngateway"
+	GatewayHost        diag.Code = "gatewayhost"
+	GatewayRoutes      diag.Code = "gatewayroutes"
+	UnknownRule        diag.Code = "unknownrule"
+	ListenerConflict   diag.Code = "listenerconflict"
 	Unsupported        diag.Code = "unsupported"
 )

@@ -12,7 +12,9 @@ import (
 // nothing depends on the order of files.
 type inputs struct {
 	mesh.Fragment
-	istio *mesh.Origin // the first Istio document, where there is one
+	// foreign are gateways of the Gateway API whose controller is another, by key.
+	foreign map[string]bool
+	istio   *mesh.Origin // the first Istio document, where there is one
 }
 
 func collect(fragments []*mesh.Fragment) *inputs {
@@ -22,10 +24,14 @@ func collect(fragments []*mesh.Fragment) *inputs {
 		in.Namespaces = append(in.Namespaces, f.Namespaces...)
 		in.Services = append(in.Services, f.Services...)
 		in.Workloads = append(in.Workloads, f.Workloads...)
+		in.Gateways = append(in.Gateways, f.Gateways...)
+		in.GatewayClasses = append(in.GatewayClasses, f.GatewayClasses...)
 		in.Routes = append(in.Routes, f.Routes...)
 		in.TrafficPolicies = append(in.TrafficPolicies, f.TrafficPolicies...)
 		in.AccessPolicies = append(in.AccessPolicies, f.AccessPolicies...)
 		in.PeerPolicies = append(in.PeerPolicies, f.PeerPolicies...)
+		in.Telemetries = append(in.Telemetries, f.Telemetries...)
+		in.RateLimits = append(in.RateLimits, f.RateLimits...)
 		in.Externals = append(in.Externals, f.Externals...)
 		in.Assumptions = append(in.Assumptions, f.Assumptions...)
 		in.Waivers = append(in.Waivers, f.Waivers...)
@@ -33,6 +39,10 @@ func collect(fragments []*mesh.Fragment) *inputs {
 		in.Invariants = append(in.Invariants, f.Invariants...)
 		in.Grants = append(in.Grants, f.Grants...)
 		in.Expiries = append(in.Expiries, f.Expiries...)
+		in.Servers = append(in.Servers, f.Servers...)
+		in.Authentications = append(in.Authentications, f.Authentications...)
+		in.Authorizations = append(in.Authorizations, f.Authorizations...)
+		in.ServerRoutes = append(in.ServerRoutes, f.ServerRoutes...)
 	}
 	in.sort()
 	in.findIstio()
@@ -44,16 +54,24 @@ func (in *inputs) sort() {
 	byOrigin(in.Namespaces, func(d *mesh.Namespace) *mesh.Origin { return &d.Origin })
 	byOrigin(in.Services, func(d *mesh.Service) *mesh.Origin { return &d.Origin })
 	byOrigin(in.Workloads, func(d *mesh.Workload) *mesh.Origin { return &d.Origin })
+	byOrigin(in.Gateways, func(d *mesh.Gateway) *mesh.Origin { return &d.Origin })
+	byOrigin(in.GatewayClasses, func(d *mesh.GatewayClass) *mesh.Origin { return &d.Origin })
 	byOrigin(in.Routes, func(d *mesh.Route) *mesh.Origin { return &d.Origin })
 	byOrigin(in.TrafficPolicies, func(d *mesh.TrafficPolicy) *mesh.Origin { return &d.Origin })
 	byOrigin(in.AccessPolicies, func(d *mesh.AccessPolicy) *mesh.Origin { return &d.Origin })
 	byOrigin(in.PeerPolicies, func(d *mesh.PeerPolicy) *mesh.Origin { return &d.Origin })
+	byOrigin(in.Telemetries, func(d *mesh.Telemetry) *mesh.Origin { return &d.Origin })
+	byOrigin(in.RateLimits, func(d *mesh.RateLimitPolicy) *mesh.Origin { return &d.Origin })
 	byOrigin(in.Externals, func(d *mesh.External) *mesh.Origin { return &d.Origin })
 	byOrigin(in.Assumptions, func(d *mesh.Assumption) *mesh.Origin { return &d.Origin })
 	byOrigin(in.Waivers, func(d *mesh.Waiver) *mesh.Origin { return &d.Origin })
 	byOrigin(in.Tests, func(d *mesh.Test) *mesh.Origin { return &d.Origin })
 	byOrigin(in.Invariants, func(d *mesh.Invariant) *mesh.Origin { return &d.Origin })
 	byOrigin(in.Grants, func(d *mesh.Grant) *mesh.Origin { return &d.Origin })
+	byOrigin(in.Servers, func(d *mesh.Server) *mesh.Origin { return &d.Origin })
+	byOrigin(in.Authentications, func(d *mesh.Authentication) *mesh.Origin { return &d.Origin })
+	byOrigin(in.Authorizations, func(d *mesh.Authorization) *mesh.Origin { return &d.Origin })
+	byOrigin(in.ServerRoutes, func(d *mesh.ServerRoute) *mesh.Origin { return &d.Origin })
 }
 
 func byOrigin[D any](docs []D, origin func(D) *mesh.Origin) {
@@ -88,7 +106,13 @@ func (in *inputs) findIstio() {
 	for _, d := range in.PeerPolicies {
 		see(&d.Origin)
 	}
+	for _, d := range in.Telemetries {
+		see(&d.Origin)
+	}
 	for _, d := range in.Externals {
+		see(&d.Origin)
+	}
+	for _, d := range in.Gateways {
 		see(&d.Origin)
 	}
 }

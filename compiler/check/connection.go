@@ -13,7 +13,10 @@ import (
 // first native rule that asks nothing of them, else the service itself.
 func (c *checker) connectionRule(s *site, p *Port) *Rule {
 	for _, r := range s.routes {
-		if r.doc.Dialect == mesh.Istio || r.clients != nil {
+		if rule := c.connectionOf(s, p, r); rule != nil {
+			return rule
+		}
+		if r.doc.Dialect != mesh.Native || r.clients != nil {
 			s.noConnections(r, p)
 			continue // its http rules do not concern connections
 		}
@@ -38,8 +41,28 @@ func (c *checker) connectionRule(s *site, p *Port) *Rule {
 	return c.defaultRule(s, p)
 }
 
-// noConnections says once that a route of Istio, which has http rules alone, does
-// nothing for a service without requests.
+// connectionOf is the first rule that a route has for connections to the port (Istio's
+// tcp); nil where it has none, or not all clients see the route.
+func (c *checker) connectionOf(s *site, p *Port, r *routing) *Rule {
+	if r.clients != nil {
+		return nil
+	}
+	at := location{site: s, port: p, routing: r, diags: &s.diags}
+	for _, doc := range r.doc.Connections {
+		if matches := matchesAt(doc, p.Number, nil); len(matches) == 0 || !matchesAll(matches[0]) {
+			continue
+		}
+		out := c.rule(&at, doc, []mesh.Match{{Span: doc.Span}})
+		out.Timeout, out.TimeoutAt, out.Retry = 0, source.Span{}, nil
+		if len(out.To) > 0 {
+			return out
+		}
+	}
+	return nil
+}
+
+// noConnections says once that a route of Istio or the Gateway API, which has http
+// rules alone, does nothing for a service without requests.
 func (s *site) noConnections(r *routing, p *Port) {
 	if len(r.doc.Rules) == 0 || p != s.svc.Ports[0] || slices.ContainsFunc(s.ports, func(p mesh.ServicePort) bool { return p.Protocol.IsHTTP() }) {
 		return

@@ -19,12 +19,12 @@ func (c *checker) destinations(at *location, doc *mesh.Rule) []Destination {
 	if len(written) == 0 {
 		written = []mesh.Destination{{Span: doc.Span}}
 	}
-	weights, ok := at.weights(doc, written)
+	weights, _ := weights(at.dialect(), doc) // what is wrong is reported once for the document
 	var out []Destination
 	for i := range written {
 		d := &written[i]
 		backend := c.backendOf(at, d)
-		if backend == nil || !ok || weights[i] == 0 {
+		if backend == nil || weights == nil || weights[i] == 0 {
 			continue
 		}
 		out = append(out, Destination{
@@ -49,52 +49,66 @@ func (c *checker) mirrors(at *location, doc *mesh.Rule) []MirrorTo {
 	return out
 }
 
-// weights checks the shares of a rule. Native weights add up to the total;
-// others are relative, and a single one means everything, also when it is 0.
-func (at *location) weights(doc *mesh.Rule, to []mesh.Destination) ([]uint32, bool) {
-	native := at.dialect() == mesh.Native
-	if len(to) == 1 && !(native && to[0].HasWeight) {
-		return []uint32{1}, true
+// checkWeights reports wrong shares in a document, whether or not a port of a service
+// comes to use them: no other object makes them right.
+func checkWeights(l *diag.List, doc *mesh.Route) {
+	for _, rule := range slices.Concat(doc.Rules, doc.Connections) {
+		if rule.Redirect != nil || rule.Respond != nil {
+			continue
+		}
+		if _, wrong := weights(doc.Dialect, rule); wrong != nil {
+			report(l, doc.Origin, *wrong)
+		}
+	}
+}
+
+// weights are the shares of a rule's destinations, or what is wrong with them; neither,
+// if that is reported. Native weights add up to the total; others are relative, and
+// Istio's single one means everything, also when it is 0.
+func weights(dialect mesh.Dialect, doc *mesh.Rule) ([]uint32, *diag.Diagnostic) {
+	to, native := doc.To, dialect == mesh.Native
+	if len(to) == 0 || len(to) == 1 && (!to[0].HasWeight || dialect == mesh.Istio) {
+		return []uint32{1}, nil
 	}
 	if slices.ContainsFunc(to, func(d mesh.Destination) bool { return d.FaultyWeight }) {
-		return nil, false
+		return nil, nil
 	}
 	out := make([]uint32, len(to))
 	var sum uint64
 	for i := range to {
 		if native && !to[i].HasWeight {
-			at.weightError(doc, to[i].Span, fmt.Sprintf("one of the %d destinations of rule %q has no weight", len(to), doc.Name))
-			return nil, false
+			return nil, weightError(doc, to[i].Span, fmt.Sprintf("one of the %d destinations of rule %q has no weight", len(to), doc.Name))
 		}
 		out[i] = to[i].Weight
-		if !native && !to[i].HasWeight && at.dialect() != mesh.Istio {
+		if !native && !to[i].HasWeight && dialect != mesh.Istio {
 			out[i] = 1 // Gateway API: absent is 1
 		}
 		sum += uint64(out[i])
 	}
-	return out, at.checkSum(doc, sum, native)
+	if wrong := checkSum(doc, sum, native); wrong != nil {
+		return nil, wrong
+	}
+	return out, nil
 }
 
-func (at *location) checkSum(doc *mesh.Rule, sum uint64, native bool) bool {
+func checkSum(doc *mesh.Rule, sum uint64, native bool) *diag.Diagnostic {
 	total := uint64(doc.TotalWeight)
 	if total == 0 {
 		total = 100
 	}
 	switch {
 	case sum > math.MaxUint32: // Envoy: WeightedCluster, sum of weights
-		at.weightError(doc, doc.Span, fmt.Sprintf("the weights of rule %q sum to %d, more than Envoy's 4294967295", doc.Name, sum))
+		return weightError(doc, doc.Span, fmt.Sprintf("the weights of rule %q sum to %d, more than Envoy's 4294967295", doc.Name, sum))
 	case native && sum != total:
-		at.weightError(doc, doc.Span, fmt.Sprintf("the weights of rule %q sum to %d, want %d", doc.Name, sum, total))
+		return weightError(doc, doc.Span, fmt.Sprintf("the weights of rule %q sum to %d, want %d", doc.Name, sum, total))
 	case sum == 0:
-		at.weightError(doc, doc.Span, fmt.Sprintf("the weights of rule %q are all 0: no destination is left", doc.Name))
-	default:
-		return true
+		return weightError(doc, doc.Span, fmt.Sprintf("the weights of rule %q are all 0: no destination is left", doc.Name))
 	}
-	return false
+	return nil
 }
 
-func (at *location) weightError(doc *mesh.Rule, span source.Span, message string) {
-	d := diag.Diagnostic{Code: Weights, Severity: diag.Error, Span: span, Message: message}
+func weightError(doc *mesh.Rule, span source.Span, message string) *diag.Diagnostic {
+	d := &diag.Diagnostic{Code: Weights, Severity: diag.Error, Span: span, Message: message}
 	for i := range doc.To {
 		said := "no weight"
 		if doc.To[i].HasWeight {
@@ -102,7 +116,7 @@ func (at *location) weightError(doc *mesh.Rule, span source.Span, message string
 		}
 		d.Related = append(d.Related, diag.Related{Span: doc.To[i].Span, Message: said})
 	}
-	at.report(d)
+	return d
 }
 
 // backendOf resolves one destination to a backend, nil where it cannot.
@@ -114,8 +128,7 @@ func (c *checker) backendOf(at *location, d *mesh.Destination) *Backend {
 			c.unknownDestination(at, d)
 			return nil
 		}
-		native := at.dialect() == mesh.Native
-		if native && to.ns != at.routing.doc.Namespace && !c.needGrant(at.diags, at.routing.doc.Origin, *d.Service, to) {
+		if at.needsGrant(to) && !c.needGrant(at.diags, at.routing.doc.Origin, *d.Service, to) {
 			return nil
 		}
 	}
@@ -128,6 +141,15 @@ func (c *checker) backendOf(at *location, d *mesh.Destination) *Backend {
 		return nil
 	}
 	return to.svc.Port(number).Backend(d.Version)
+}
+
+// needsGrant reports a destination of another namespace that has to agree. A route of
+// the Gateway API may always lead to the service that was asked for, which widens
+// nobody's reach. GEP-1294 leaves it to the mesh to ask for a ReferenceGrant
+// elsewhere, and wants it where a route reaches what its clients would not.
+func (at *location) needsGrant(to *site) bool {
+	doc := at.routing.doc
+	return to.ns != doc.Namespace && (doc.Dialect == mesh.Native || doc.Dialect == mesh.GatewayAPI && to != at.site)
 }
 
 func (c *checker) unknownDestination(at *location, d *mesh.Destination) {
@@ -210,22 +232,4 @@ func (at *location) unknownVersion(d *mesh.Destination, to *site) {
 	}
 	finding.Fix = suggest(d.Version, known)
 	at.report(finding)
-}
-
-// offMeshRoutes checks the routes that no sidecar takes. They make no rule, and
-// a destination that does not exist is as wrong in them.
-func (c *checker) offMeshRoutes() {
-	for _, doc := range c.offMesh {
-		at := &location{port: &Port{}, routing: &routing{doc: doc}, diags: &c.diags}
-		for _, rule := range doc.Rules {
-			c.checkRegexes(at, rule)
-			if slices.ContainsFunc(rule.To, func(d mesh.Destination) bool { return d.Service == nil }) {
-				continue
-			}
-			if len(rule.To) > 0 {
-				c.destinations(at, rule)
-			}
-			c.mirrors(at, rule)
-		}
-	}
 }

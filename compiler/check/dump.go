@@ -29,10 +29,22 @@ func (m *Mesh) Dump() ([]byte, error) {
 	scopes := map[scopeList]string{}
 	for i, w := range m.workloads {
 		e.separate(i)
-		server := m.state.nodes[w.Key()].result
+		server := m.state.nodes[i].server
 		e.buf.WriteString("{\"server\":")
 		e.buf.Write(d.text(e, server))
 		e.uses(w, scopes)
+		if len(w.Gateway) > 0 {
+			e.buf.WriteString(",\"gateway\":")
+			e.encode(w.Gateway)
+		}
+		if w.Telemetry != nil {
+			e.buf.WriteString(",\"telemetry\":")
+			e.encode(w.Telemetry)
+		}
+		if len(w.Limits) > 0 {
+			e.buf.WriteString(",\"limits\":")
+			e.encode(w.Limits)
+		}
 		e.buf.WriteByte('}')
 	}
 	e.buf.WriteString("]}\n")

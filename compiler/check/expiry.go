@@ -14,7 +14,7 @@ func (c *checker) expiries() {
 		if c.opt.AsOf.IsZero() || c.opt.AsOf.Before(e.At) {
 			continue
 		}
-		report(&c.diags, e.Origin, diag.Diagnostic{
+		report(&c.now, e.Origin, diag.Diagnostic{
 			Code: Expired, Severity: diag.Error, Span: e.Span,
 			Message: fmt.Sprintf("%s expired at %s", e.What, e.At.UTC().Format(time.RFC3339)),
 			Fix:     &diag.Fix{Message: "remove it, or write a later expires"},

@@ -24,6 +24,9 @@ func (c *checker) inbounds(n *node) []*Inbound {
 			byPort[p.Number] = &Inbound{Port: p.Number, Protocol: declaredProtocol(n.doc, p)}
 		}
 	}
+	for port := range c.gatewayPorts(n) {
+		delete(byPort, port) // there is no application behind it
+	}
 	out := make([]*Inbound, 0, len(byPort))
 	for _, port := range slices.Sorted(maps.Keys(byPort)) {
 		in := byPort[port]

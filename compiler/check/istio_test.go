@@ -128,8 +128,8 @@ func TestIstioRoute(t *testing.T) {
 
 // A VirtualService that is exported to one namespace hides nothing from others.
 func TestIstioExportTo(t *testing.T) {
-	private := virtualService("private", []string{"."}, &mesh.Rule{ID: "private", Matches: []mesh.Match{{Methods: []mesh.StringMatch{{Value: "GET"}}}}, To: []mesh.Destination{to("reviews", "", 0)}})
-	public := virtualService("public", nil, &mesh.Rule{ID: "public", To: []mesh.Destination{to("reviews", "", 0)}})
+	private := virtualService("private", []string{"."}, &mesh.Rule{ID: "private", Matches: []mesh.Match{{Methods: []mesh.StringMatch{{Value: "GET"}}}}, To: []mesh.Destination{to("reviews.shop.svc.cluster.local", "", 0)}})
+	public := virtualService("public", nil, &mesh.Rule{ID: "public", To: []mesh.Destination{to("reviews.shop.svc.cluster.local", "", 0)}})
 	m := run(t, bookinfo(), public, private)
 	var ids []string
 	shop := m.Workload("shop/reviews-v1")
@@ -234,5 +234,39 @@ func TestIstioMTLS(t *testing.T) {
 	}
 	if tls := run(t, bookinfo(), dr).Service("shop/reviews").Port(80).Backends[0].TLS; tls != check.TLSPlain {
 		t.Errorf("permissive and disable: %s", tls)
+	}
+}
+
+// Istio lets any namespace rule another's host: a warning, unless the owner grants it,
+// it holds for nobody else's calls, or the document is the mesh's.
+func TestIstioForeign(t *testing.T) {
+	route := func(namespace string, exportTo ...string) *mesh.Fragment {
+		f := virtualService("reviews", exportTo, &mesh.Rule{Name: "all", To: []mesh.Destination{to("reviews.shop.svc.cluster.local", "", 0)}})
+		f.Routes[0].Namespace, f.Routes[0].Targets[0].Host = namespace, "reviews.shop.svc.cluster.local"
+		return f
+	}
+	policy := subsets()
+	policy.TrafficPolicies[0].Namespace = "evil"
+	grant := &mesh.Fragment{Grants: []*mesh.Grant{{Origin: mesh.Origin{Kind: "Grant", Namespace: "shop", Name: "g"}, From: []string{"evil"}}}}
+	for name, test := range map[string]struct {
+		of   []*mesh.Fragment
+		want []diag.Code
+	}{
+		"own":         {[]*mesh.Fragment{route("shop")}, nil},
+		"foreign":     {[]*mesh.Fragment{route("evil")}, []diag.Code{check.MissingGrant}},
+		"own calls":   {[]*mesh.Fragment{route("evil", ".")}, nil},
+		"granted":     {[]*mesh.Fragment{route("evil"), grant}, nil},
+		"root":        {[]*mesh.Fragment{route(mesh.RootNamespace)}, nil},
+		"destination": {[]*mesh.Fragment{policy}, []diag.Code{check.MissingGrant}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, diags := check.Run(append(test.of, bookinfo()), check.Options{})
+			if diags.HasErrors() {
+				t.Error(text(diags))
+			}
+			if diff := cmp.Diff(test.want, codes(diags)); diff != "" {
+				t.Errorf("(-want +got):\n%s\n%s", diff, text(diags))
+			}
+		})
 	}
 }

@@ -3,8 +3,10 @@ package check
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/mesh-compile/mesh-compile/compiler/locality"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 	"github.com/mesh-compile/mesh-compile/compiler/source"
 )
@@ -18,8 +20,6 @@ type Mesh struct {
 	tests      []*mesh.Test
 	invariants []*mesh.Invariant
 	waivers    []*mesh.Waiver
-	byService  map[string]*Service
-	byWorkload map[string]*Workload
 	state      *state // for the next run
 }
 
@@ -27,7 +27,7 @@ type Mesh struct {
 type Settings struct {
 	TrustDomain    string
 	ClusterDomain  string       // "cluster.local"
-	Defaults       mesh.Dialect // native or istio
+	Defaults       mesh.Dialect // native, istio or linkerd
 	AllowAnyEgress bool
 	TrustBundle    string   // PEM X.509 roots; "" where the controller provides them
 	EndpointCIDRs  []string // where live endpoints may be; nil: anywhere but the refused ranges
@@ -47,10 +47,32 @@ func (m *Mesh) Services() []*Service { return m.services }
 func (m *Mesh) Workloads() []*Workload { return m.workloads }
 
 // Service finds "namespace/name".
-func (m *Mesh) Service(key string) *Service { return m.byService[key] }
+func (m *Mesh) Service(key string) *Service {
+	namespace, name, _ := strings.Cut(key, "/")
+	i, ok := slices.BinarySearchFunc(m.services, key, func(s *Service, _ string) int {
+		return cmp.Or(cmp.Compare(s.Namespace, namespace), cmp.Compare(s.Name, name))
+	})
+	if !ok {
+		return nil
+	}
+	return m.services[i]
+}
 
 // Workload finds "namespace/name".
-func (m *Mesh) Workload(key string) *Workload { return m.byWorkload[key] }
+func (m *Mesh) Workload(key string) *Workload {
+	if i, ok := m.WorkloadIndex(key); ok {
+		return m.workloads[i]
+	}
+	return nil
+}
+
+// WorkloadIndex is the place of "namespace/name" in Workloads.
+func (m *Mesh) WorkloadIndex(key string) (int, bool) {
+	return slices.BinarySearchFunc(m.workloads, key, func(w *Workload, key string) int { return cmp.Compare(w.key, key) })
+}
+
+// Server is the value to which services point of a workload of Workloads.
+func (m *Mesh) Server(i int) *Workload { return m.state.nodes[i].server }
 
 // Tests returns the PolicyTests.
 func (m *Mesh) Tests() []*mesh.Test { return m.tests }
@@ -257,6 +279,17 @@ type Backend struct {
 	Static []mesh.Endpoint
 	// Resolve by DNS instead of EDS: the hosts of Static are DNS names.
 	DNS bool
+	// FirstAddress takes the first address of each answer of DNS for new connections,
+	// and leaves those that are open.
+	FirstAddress bool
+}
+
+// LocalityRule says what the places of callers and endpoints mean; nil: nothing.
+func (b *Backend) LocalityRule() *locality.Rule {
+	if l := b.Traffic.LoadBalancing.Locality; l != nil {
+		return &l.Rule
+	}
+	return nil
 }
 
 // BackendTLS is the transport towards a backend.
@@ -276,7 +309,7 @@ type Traffic struct {
 	CircuitBreaker   Thresholds
 	OutlierDetection *mesh.OutlierDetection // nil: off; fields set
 	// PanicPercent is Envoy's healthy_panic_threshold; nil: Envoy's 50 %.
-	PanicPercent *uint32
+	PanicPercent *float64
 	RetryBudget  *mesh.RetryBudget
 	Fallback     *mesh.Fallback
 	ClientTLS    *mesh.ClientTLS // of TLSSimple
@@ -285,6 +318,8 @@ type Traffic struct {
 // Thresholds of Envoy's circuit breaker, default priority.
 type Thresholds struct {
 	MaxConnections, MaxPendingRequests, MaxRequests, MaxRetries uint32
+	// MaxConnectionsPerHost is to each endpoint; 0: no limit of its own.
+	MaxConnectionsPerHost uint32
 }
 
 // Workload is a checked workload.
@@ -303,6 +338,13 @@ type Workload struct {
 	UsesDeclared    bool       // set with Uses: they are written, not the default scope
 	Endpoints       []mesh.Endpoint
 	Locality        string
+	// Gateway are the ports on which it serves gateways, by port; set with Uses.
+	Gateway []*GatewayPort
+	// Telemetry is what its proxies report, set with Uses; nil: the default. Workloads
+	// that report the same share the value.
+	Telemetry *Telemetry
+	// Limits of the requests that it takes, by port; set with Uses.
+	Limits []*PortLimits
 	// Rego is set where a policy adds denials written by users, which force
 	// Engine to opa.
 	Rego bool
@@ -334,3 +376,51 @@ type Access struct {
 	DefaultReason string
 	DefaultSpan   source.Span // of the document that decided, where there is one
 }
+
+// Answered are the requests that the port answers at all: what none of them matches is
+// 404, whoever asks. nil: all.
+func (a *Access) Answered() []mesh.Operation {
+	if len(a.Deny) > 0 && a.Deny[0].Status == 404 {
+		return a.Deny[0].ExceptTo
+	}
+	return nil
+}
+
+// GatewayPort is a port on which a workload takes requests from outside the mesh,
+// for one or several gateways.
+type GatewayPort struct {
+	Port   uint32 // on which the proxy listens
+	Number uint32 // that clients use
+	// TLS is set where clients begin with TLS: their server name chooses the
+	// listener. Otherwise requests are HTTP, or there is one listener of TCP.
+	TLS       bool
+	Listeners []*GatewayListener // the most specific hosts first; no host is in two
+}
+
+// GatewayListener is a listener of a gateway, with its routes.
+type GatewayListener struct {
+	Gateway  string // "namespace/name"
+	Name     string
+	Span     source.Span
+	Protocol mesh.ListenerProtocol
+	Hosts    []string // names, "*.name" or "*"
+	TLS      *mesh.ServerTLS
+	// Routes by host; a host of the listener that no route is for is answered 404,
+	// or closed where there are no requests.
+	Routes []*GatewayRoute
+}
+
+// GatewayRoute is the route table of some hosts of a listener.
+type GatewayRoute struct {
+	Hosts []string // each in one route of the listener
+	// Rules are tried in order; no match is 404. Without requests there is one.
+	Rules []*Rule
+
+	table *Port
+}
+
+// Table is the route table as that of a service has it.
+func (r *GatewayRoute) Table() *Port { return r.table }
+
+// ID names the listener in Envoy's configuration.
+func (l *GatewayListener) ID() string { return l.Gateway + "/" + l.Name }

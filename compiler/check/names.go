@@ -9,14 +9,28 @@ import (
 // names finds services by what documents call them.
 type names struct {
 	domain string
-	byKey  map[string]*site
-	byHost map[string]*site // lower case, full names and wildcards
+	sites  []*site
+	byKey  map[string]int // place in sites
+	byHost map[string]int // lower case, full names and wildcards
+}
+
+// key finds "namespace/name", nil where nobody has it.
+func (n *names) key(key string) *site { return n.at(n.byKey, key) }
+
+// host finds a full name or a wildcard as it is.
+func (n *names) host(host string) *site { return n.at(n.byHost, host) }
+
+func (n *names) at(places map[string]int, name string) *site {
+	if i, ok := places[name]; ok {
+		return n.sites[i]
+	}
+	return nil
 }
 
 // find resolves a reference made in namespace, nil where nobody has the name.
 func (n *names) find(ref mesh.Ref, namespace string) *site {
 	if ref.Host == "" {
-		s := n.byKey[refKey(ref, namespace)]
+		s := n.key(refKey(ref, namespace))
 		if s != nil && ref.External && s.external == nil {
 			return nil // a service of the name is not the ExternalService that is meant
 		}
@@ -24,11 +38,11 @@ func (n *names) find(ref mesh.Ref, namespace string) *site {
 	}
 	host := strings.TrimSuffix(strings.ToLower(ref.Host), ".")
 	if !strings.Contains(host, ".") {
-		if s := n.byKey[namespace+"/"+host]; s != nil && s.short {
+		if s := n.key(namespace + "/" + host); s != nil && s.short {
 			return s
 		}
 	}
-	if s := n.byHost[host]; s != nil {
+	if s := n.host(host); s != nil {
 		return s
 	}
 	return n.wildcard(host)
@@ -49,7 +63,7 @@ func (n *names) wildcard(host string) *site {
 		if dot < 0 {
 			return nil
 		}
-		if s := n.byHost["*"+host[dot:]]; s != nil {
+		if s := n.host("*" + host[dot:]); s != nil {
 			return s
 		}
 		host = host[dot+1:]

@@ -27,10 +27,15 @@ var facts = []diag.Page{
 	{Code: MTLSConflict, Severity: diag.Error},
 	{Code: SelectsNothing, Severity: diag.Warning},
 	{Code: HTTPOnly, Severity: diag.Error},
-	{Code: Expired, Severity: diag.Error},
+	{Code: Expired, Severity: diag.Error, Catalog: []string{"CR-14"}},
 	{Code: OwnAssumption, Severity: diag.Error},
 	{Code: ReservedPort, Severity: diag.Error, Catalog: []string{"TL-15"}},
 	{Code: EgressAddress, Severity: diag.Error, Catalog: []string{"EG-03", "EG-10"}},
+	{Code: UnknownRule, Severity: diag.Error},
+	{Code: UnknownGateway, Severity: diag.Error},
+	{Code: GatewayHost, Severity: diag.Error, Catalog: []string{"TL-21"}},
+	{Code: GatewayRoutes, Severity: diag.Error},
+	{Code: ListenerConflict, Severity: diag.Error, Catalog: []string{"TL-15"}},
 	{Code: DialectDefaults, Severity: diag.Info},
 }
 

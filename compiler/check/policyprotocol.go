@@ -25,7 +25,7 @@ func (s *site) checkPolicyProtocol(doc *mesh.TrafficPolicy) {
 }
 
 func (s *site) onlyConnections(doc *mesh.TrafficPolicy, set *mesh.TrafficSettings) {
-	if lb := set.LoadBalancing; lb != nil && lb.Hash != nil && !lb.Hash.SourceIP {
+	if lb := set.LoadBalancing; lb != nil && slices.ContainsFunc(lb.Hash, func(k mesh.HashKey) bool { return !k.SourceIP }) {
 		s.noRequests(doc, lb.Span, "loadBalancing hashes a part of the request")
 	}
 	if f := set.Fallback; f != nil {

@@ -21,22 +21,31 @@ type policySet struct {
 // policies attaches traffic policies to the services that they are about.
 func (c *checker) policies() {
 	for _, doc := range c.in.TrafficPolicies {
-		s := c.names.find(doc.Target, doc.Namespace)
-		if s == nil {
-			c.unknownTarget(doc.Origin, doc.Target, doc.Namespace)
-			continue
-		}
+		c.of(doc, func() { c.policyTarget(doc) })
+	}
+	for _, s := range c.names.sites {
+		c.policiesOf(s)
+	}
+}
+
+func (c *checker) policyTarget(doc *mesh.TrafficPolicy) {
+	if s := c.names.find(doc.Target, doc.Namespace); s != nil {
+		s.policies = append(s.policies, doc)
+	} else {
+		c.unknownTarget(doc.Origin, doc.Target, doc.Namespace)
+	}
+}
+
+// policiesOf decides what the policies of a service say.
+func (c *checker) policiesOf(s *site) {
+	for _, doc := range s.policies {
 		s.checkPolicyPorts(doc)
 		s.checkPolicyProtocol(doc)
-		if doc.Dialect == mesh.Native && doc.Namespace != s.ns {
-			c.needGrant(&s.diags, doc.Origin, doc.Target, s)
-		}
-		s.policy.docs = append(s.policy.docs, doc)
+		c.mayRule(&s.diags, doc.Origin, doc.Target, s)
 	}
-	for _, s := range c.sites {
-		c.merge(s)
-		c.findVersions(s)
-	}
+	s.policy.docs = s.policies
+	c.merge(s)
+	c.findVersions(s)
 }
 
 // checkPolicyPorts reports settings for ports that the service does not have:

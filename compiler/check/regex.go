@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"maps"
 	"regexp/syntax"
 	"unicode/utf8"
 
@@ -79,6 +80,22 @@ func (c *checker) regexProblem(expr string) string {
 	}
 	c.regexes[expr] = problem
 	return problem
+}
+
+// knownRegexes are those that the next run need not compile: what this one asked
+// for, and after a run over a few documents what was known before.
+func (c *checker) knownRegexes() map[string]string {
+	if c.amended == nil || len(c.prev.regexes) > 1000+4*len(c.in.Routes)+4*len(c.in.AccessPolicies) {
+		return c.regexes
+	}
+	for expr := range c.regexes {
+		if _, known := c.prev.regexes[expr]; !known {
+			all := maps.Clone(c.prev.regexes)
+			maps.Copy(all, c.regexes)
+			return all
+		}
+	}
+	return c.prev.regexes
 }
 
 // regexProblem says why Envoy may refuse an expression, "" where it will not.

@@ -4,42 +4,26 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mesh-compile/mesh-compile/compiler/diag"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
 
 // state is what a run leaves to the next one. A result is taken over where its
 // inputs, by pointer, and the results that it points to are the same.
 type state struct {
-	set    settings
-	assume bool
-	grants []*mesh.Grant
-	sites  map[string]*made[Service]
-	nodes  map[string]*made[Workload]
-	full   map[string]*Workload
-	lists  lists // the scopes of all workloads
+	frame
+	opt  Options
+	full []*Workload // of nodes
 	// regexes are known problems of expressions, whatever the rest.
 	regexes map[string]string
 	dumps   *dumps
+	amended bool // the run before
 }
 
-// made is a result with what it was made from.
-type made[T any] struct {
-	inputs []any
-	result *T
-	diags  diag.List
-}
-
-// reuseFrom accepts an earlier mesh whose mesh-wide inputs were the same.
-func (c *checker) reuseFrom(previous *Mesh) {
-	c.prev = &state{}
-	if previous == nil || previous.state == nil {
-		return
-	}
-	p := previous.state
-	c.prev.regexes = p.regexes
-	if p.set.equal(&c.set) && p.assume == c.opt.AssumeExternal && slices.Equal(p.grants, c.in.Grants) {
-		c.prev = p
+// reuse accepts the results of an earlier run whose mesh-wide inputs were the same.
+func (c *checker) reuse() {
+	p := c.prev
+	if p.in == nil || !p.set.equal(&c.set) || p.opt.AssumeExternal != c.opt.AssumeExternal || !slices.Equal(p.in.Grants, c.in.Grants) {
+		c.prev = &state{regexes: p.regexes}
 	}
 }
 
@@ -49,74 +33,85 @@ func (c *checker) reuseFrom(previous *Mesh) {
 // Scope, through which nearly everything sees nearly everything, hangs on
 // another value of the workload and takes no part.
 func (c *checker) plan() {
-	for _, s := range c.sites {
-		s.resolve(&c.names)
-		s.inputs = s.tuple()
-		c.diags = append(c.diags, s.diags...)
+	c.prepare(c.names.sites, c.nodes)
+	c.dirtySites, c.dirtyNodes = c.affected(c.changed())
+	for _, s := range c.dirtySites {
 		s.diags = nil
 	}
-	for _, n := range c.nodes {
-		n.inputs = n.tuple()
-		c.diags = append(c.diags, n.diags...)
+	for _, n := range c.dirtyNodes {
 		n.diags = nil
 	}
-	c.spread(c.changed())
+}
+
+// prepare lists the inputs of services and workloads.
+func (c *checker) prepare(sites []*site, nodes []*node) {
+	for _, s := range sites {
+		s.resolve(&c.names)
+		s.inputs = s.tuple()
+		s.attached, s.diags = s.diags, nil
+	}
+	for _, n := range nodes {
+		n.inputs = n.tuple()
+		n.attached, n.diags = n.diags, nil
+	}
 }
 
 // changed takes over what has the same inputs and returns the rest. Errors are
 // found again each time, since their suggestions name other documents.
 func (c *checker) changed() (sites []*site, nodes []*node) {
-	for _, s := range c.sites {
-		old := c.prev.sites[s.key]
+	for _, s := range c.names.sites {
+		old := c.prev.names.key(s.key)
 		if old == nil || old.diags.HasErrors() || !slices.Equal(old.inputs, s.inputs) {
 			sites = append(sites, s)
 			continue
 		}
-		s.svc, s.diags = old.result, old.diags
+		s.svc, s.diags = old.svc, old.diags
 	}
 	for _, n := range c.nodes {
-		old := c.prev.nodes[n.key]
+		old := c.prev.node(n.key)
 		if old == nil || old.diags.HasErrors() || !slices.Equal(old.inputs, n.inputs) {
 			nodes = append(nodes, n)
 			continue
 		}
-		n.server, n.diags = old.result, old.diags
+		n.server, n.diags = old.server, old.diags
 	}
 	return sites, nodes
 }
 
-// spread marks what is changed and all that points to it.
-func (c *checker) spread(sites []*site, nodes []*node) {
-	dependents := map[*site][]*site{}
-	for _, s := range c.sites {
+// affected returns what is changed and all that points to it.
+func (f *frame) affected(sites []*site, nodes []*node) (allSites []*site, allNodes []*node) {
+	dependents := make([][]*site, len(f.names.sites))
+	for _, s := range f.names.sites {
 		for _, to := range s.deps {
-			dependents[to] = append(dependents[to], s)
+			dependents[to.place] = append(dependents[to.place], s)
 		}
 	}
+	seenSites, seenNodes := map[*site]bool{}, map[*node]bool{}
 	for len(sites)+len(nodes) > 0 {
 		var nextSites []*site
 		var nextNodes []*node
 		for _, s := range sites {
-			if !s.dirty {
-				s.dirty, s.diags = true, nil
+			if !seenSites[s] {
+				seenSites[s], allSites = true, append(allSites, s)
 				nextNodes = append(nextNodes, s.nodes...)
-				nextSites = append(nextSites, dependents[s]...)
+				nextSites = append(nextSites, dependents[s.place]...)
 			}
 		}
 		for _, n := range nodes {
-			if !n.dirty {
-				n.dirty, n.diags = true, nil
+			if !seenNodes[n] {
+				seenNodes[n], allNodes = true, append(allNodes, n)
 				nextSites = append(nextSites, n.sites...)
 			}
 		}
 		sites, nodes = nextSites, nextNodes
 	}
+	return allSites, allNodes
 }
 
 // resolve finds the services that the rules in force name.
 func (s *site) resolve(n *names) {
 	for _, r := range s.routes {
-		for _, rule := range r.doc.Rules {
+		for _, rule := range slices.Concat(r.doc.Rules, r.doc.Connections) {
 			for i := range rule.To {
 				r.answer(n, rule.To[i].Service)
 			}
@@ -153,6 +148,9 @@ func (s *site) tuple() []any {
 	for _, n := range s.nodes {
 		t = append(t, n.doc)
 	}
+	for _, port := range s.opaque {
+		t = append(t, port)
+	}
 	for _, p := range s.policy.docs {
 		t = append(t, p)
 	}
@@ -183,6 +181,15 @@ func (n *node) tuple() []any {
 	}
 	for _, p := range n.policies {
 		t = append(t, p)
+	}
+	for _, g := range n.gateways {
+		t = append(t, g)
+	}
+	if n.inherits.inbound != (mesh.WrittenDefault{}) {
+		t = append(t, n.inherits.inbound)
+	}
+	for _, s := range n.servers {
+		t = append(t, s.inputs...)
 	}
 	return t
 }

@@ -16,27 +16,52 @@ func (c *checker) table(s *site, p *Port) {
 		return
 	}
 	open := true // whether a request may reach the end of the table
-	for _, r := range s.routes {
-		rules, closed := c.rulesOf(s, p, r)
+	for _, group := range groups(s.routes, p.Number) {
+		rules, closed := c.rulesOf(s, p, group)
 		p.Rules = append(p.Rules, rules...)
-		open = open && !(closed && r.clients == nil)
+		open = open && !(closed && group[0].clients == nil)
 	}
 	if open && !(s.virtual && len(s.routes) > 0) {
 		p.Rules = append(p.Rules, c.defaultRule(s, p))
 	}
 }
 
-// rulesOf builds a route's rules on an HTTP port; closed reports that no client
-// of the route goes on to what follows.
-func (c *checker) rulesOf(s *site, p *Port, r *routing) (rules []*Rule, closed bool) {
-	at := location{site: s, port: p, routing: r, diags: &s.diags}
-	for _, doc := range r.doc.Rules {
-		matches := matchesAt(doc, p.Number, r.clients)
-		if len(matches) == 0 {
+// groups are the routes of a port whose rules make one table each, in order.
+func groups(routes []*routing, port uint32) (out [][]*routing) {
+	for _, r := range routes {
+		if !r.at(port) {
 			continue
 		}
-		rules = append(rules, c.rule(&at, doc, matches))
-		closed = closed || slices.ContainsFunc(doc.Matches, allOf(p.Number)) || len(doc.Matches) == 0
+		if last := len(out) - 1; last >= 0 && out[last][0].merges(r) {
+			out[last] = append(out[last], r)
+			continue
+		}
+		out = append(out, []*routing{r})
+	}
+	return out
+}
+
+// rulesOf builds the rules of routes that stand together on an HTTP port; closed
+// reports that no client of theirs goes on to what follows.
+func (c *checker) rulesOf(s *site, p *Port, group []*routing) (rules []*Rule, closed bool) {
+	for _, r := range group {
+		at := location{site: s, port: p, routing: r, diags: &s.diags}
+		for _, doc := range r.doc.Rules {
+			matches := matchesAt(doc, p.Number, r.clients)
+			if len(matches) == 0 {
+				continue
+			}
+			rule := c.rule(&at, doc, matches)
+			if service, ok := s.doc.(*mesh.Service); ok && service.Calls != nil && r.doc.ByPrecedence && len(rule.To) > 0 {
+				rule.called(beside(*service.Calls, doc))
+			}
+			rules = append(rules, rule)
+			closed = closed || slices.ContainsFunc(doc.Matches, allOf(p.Number)) || len(doc.Matches) == 0
+		}
+	}
+	r := group[0]
+	if r.doc.ByPrecedence {
+		rules = byPrecedence(rules)
 	}
 	if closed {
 		return rules, true // rules after a catch-all stay: an analyzer reports them
@@ -57,14 +82,19 @@ func (c *checker) rulesOf(s *site, p *Port, r *routing) (rules []*Rule, closed b
 // matchesAll reports whether a match, free of ports, takes every request of
 // every client.
 func matchesAll(m mesh.Match) bool {
-	return m.Path == nil && len(m.Methods) == 0 && m.Scheme == nil && m.Authority == nil &&
-		len(m.Headers)+len(m.Query)+len(m.Cookies)+len(m.From) == 0 && !m.GRPC
+	return anyPath(m.Path) && len(m.Methods) == 0 && m.Scheme == nil && m.Authority == nil &&
+		len(m.Headers)+len(m.Query)+len(m.Cookies)+len(m.From)+len(m.SNI) == 0 && !m.GRPC
+}
+
+// anyPath reports a condition that every path meets.
+func anyPath(path *mesh.StringMatch) bool {
+	return path == nil || path.Kind == mesh.SegmentPrefix && path.Value == "/"
 }
 
 // allOf reports a written match that takes every request at a port.
 func allOf(port uint32) func(mesh.Match) bool {
 	return func(m mesh.Match) bool {
-		return matchesAll(m) && (len(m.Ports) == 0 || slices.Contains(m.Ports, port))
+		return matchesAll(m) && atSidecars(&m) && (len(m.Ports) == 0 || slices.Contains(m.Ports, port))
 	}
 }
 
@@ -77,13 +107,18 @@ func matchesAt(doc *mesh.Rule, port uint32, clients []string) []mesh.Match {
 	}
 	kept := make([]mesh.Match, 0, len(written))
 	for _, m := range written {
-		if len(m.Ports) > 0 && !slices.Contains(m.Ports, port) {
+		if len(m.Ports) > 0 && !slices.Contains(m.Ports, port) || !atSidecars(&m) {
 			continue
 		}
-		m.Ports = nil
+		m.Ports, m.At = nil, nil
 		kept = append(kept, m)
 	}
 	return narrow(kept, clients)
+}
+
+// atSidecars reports a match that is not for gateways alone.
+func atSidecars(m *mesh.Match) bool {
+	return len(m.At) == 0 || slices.Contains(m.At, mesh.AtSidecars)
 }
 
 // narrow restricts matches to the clients that see a route.
@@ -143,6 +178,9 @@ func (c *checker) rule(at *location, doc *mesh.Rule, matches []mesh.Match) *Rule
 		IdleTimeout: doc.IdleTimeout, MaxStream: doc.MaxStream,
 		Fault: doc.Fault, CORS: doc.CORS, Sticky: doc.Sticky,
 	}
+	if r.Redirect != nil && r.Redirect.RequestPort {
+		r.Redirect = toPort(r.Redirect, at.port.Number)
+	}
 	c.checkRegexes(at, doc)
 	if r.Redirect != nil || r.Respond != nil {
 		return r
@@ -158,8 +196,19 @@ func (c *checker) rule(at *location, doc *mesh.Rule, matches []mesh.Match) *Rule
 	if len(r.To) == 0 { // every destination was refused: never fall back to another
 		r.Respond = &mesh.Respond{Status: 503, Span: doc.Span}
 	}
-	r.Retry = retry(doc.Retry, c.defaultsOf(at.dialect()), hashes(r.To))
+	r.Retry = retry(doc.Retry, at.dialect(), c.defaultsOf(at.dialect()), hashes(r.To))
 	return r
+}
+
+// toPort makes the port of a redirect explicit. Sidecars are asked by HTTP, whose
+// port goes without saying.
+func toPort(r *mesh.Redirect, port uint32) *mesh.Redirect {
+	out := *r
+	out.RequestPort = false
+	if port != 80 {
+		out.Port = port
+	}
+	return &out
 }
 
 // defaultRule stands for the service itself.
@@ -173,7 +222,36 @@ func (c *checker) defaultRule(s *site, p *Port) *Rule {
 	}
 	if p.Protocol.IsHTTP() {
 		r.Timeout = timeout(nil, c.set.Defaults, p.Protocol == mesh.GRPC)
-		r.Retry = retry(nil, c.set.Defaults, hashes(r.To))
+		r.Retry = retry(nil, c.set.Defaults, c.set.Defaults, hashes(r.To))
+		if doc, ok := s.doc.(*mesh.Service); ok && doc.Calls != nil {
+			r.called(*doc.Calls)
+		}
 	}
 	return r
+}
+
+// called is what the service itself says of calls to it.
+func (r *Rule) called(by mesh.Calls) {
+	if by.Timeout != nil {
+		r.Timeout, r.TimeoutAt = by.Timeout.Value, by.Timeout.Span
+	}
+	if by.IdleTimeout != nil {
+		r.IdleTimeout = by.IdleTimeout
+	}
+	if by.Retry != nil {
+		r.Retry = by.Retry
+	}
+}
+
+// beside is what is left of it beside a route: the timeouts of a route are one set, which
+// overrides the service's, and so are its retries (Linkerd, "Configuring Timeouts" and
+// "Configuring Retries").
+func beside(by mesh.Calls, doc *mesh.Rule) mesh.Calls {
+	if doc.Timeout != nil || doc.IdleTimeout != nil {
+		by.Timeout, by.IdleTimeout = nil, nil
+	}
+	if doc.Retry != nil {
+		by.Retry = nil
+	}
+	return by
 }

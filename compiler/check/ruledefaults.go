@@ -10,7 +10,7 @@ import (
 // defaultsOf is whose defaults a route follows: its own dialect's, or the
 // mesh's where the dialect leaves them to the implementation (Gateway API).
 func (c *checker) defaultsOf(dialect mesh.Dialect) mesh.Dialect {
-	if dialect == mesh.Native || dialect == mesh.Istio {
+	if dialect == mesh.Native || dialect == mesh.Istio || dialect == mesh.Linkerd {
 		return dialect
 	}
 	return c.set.Defaults
@@ -38,10 +38,11 @@ var istioConditions = []string{"connect-failure", "refused-stream", "unavailable
 
 // retry makes a rule's retries explicit. Istio retries every request twice
 // unless told otherwise, on another endpoint unless the endpoint is chosen by a
-// hash; natively nothing is retried unless written.
-func retry(written *mesh.Retry, dialect mesh.Dialect, hashed bool) *mesh.Retry {
+// hash; natively nothing is retried unless written. A dialect whose defaults are
+// another's says of a written retry all that there is to say.
+func retry(written *mesh.Retry, dialect, defaults mesh.Dialect, hashed bool) *mesh.Retry {
 	if written == nil {
-		if dialect != mesh.Istio {
+		if defaults != mesh.Istio {
 			return nil
 		}
 		return &mesh.Retry{Attempts: 2, Conditions: istioConditions, AvoidPreviousHosts: !hashed}
@@ -57,7 +58,7 @@ func retry(written *mesh.Retry, dialect mesh.Dialect, hashed bool) *mesh.Retry {
 		out.AvoidPreviousHosts = out.AvoidPreviousHosts && !hashed
 		return &out
 	}
-	if out.Methods == nil {
+	if out.Methods == nil && dialect == mesh.Native {
 		out.Methods = idempotent
 	}
 	return &out

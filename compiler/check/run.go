@@ -25,44 +25,105 @@ type Options struct {
 // never nil; with errors in the list it is what would be in force without the
 // faulty parts, good enough to analyze and never to be released.
 func Run(fragments []*mesh.Fragment, opt Options) (*Mesh, diag.List) {
-	c := &checker{opt: opt, regexes: map[string]string{}, named: map[string][]*node{}}
+	c := &checker{opt: opt, prev: &state{}, regexes: map[string]string{}}
+	if opt.Previous != nil && opt.Previous.state != nil {
+		c.prev = opt.Previous.state
+	}
+	if !c.amend(fragments) {
+		c.all(fragments)
+	}
+	c.expiries()
+	c.gateways()
+	c.telemetry()
+	c.rateLimits()
+	return c.finish()
+}
+
+// all checks all documents, and makes anew what they say otherwise than before.
+func (c *checker) all(fragments []*mesh.Fragment) {
+	c.frame = frame{fragments: fragments, about: map[any]diag.List{}}
+	c.named = map[string][]*node{}
 	c.in = collect(c.unique(fragments))
+	c.foreignGateways()
 	c.settle()
-	c.reuseFrom(opt.Previous)
+	c.reuse()
 	c.workloads()
+	c.gatewayWorkloads()
+	c.inherit()
 	c.services()
 	c.assume()
+	c.declare()
 	c.policies()
 	c.routes()
 	c.access()
-	c.expiries()
+	c.guards()
 	c.egress()
 	c.callers()
 	c.plan()
 	c.build()
+	c.scopes()
 	c.anyEgress()
-	return c.finish()
 }
 
 // checker is the state of one run.
 type checker struct {
-	opt   Options
-	in    *inputs
-	set   settings
-	diags diag.List // of the mesh as a whole; services and workloads keep their own
+	frame
+	opt  Options
+	prev *state // never nil
+	// amended is the earlier mesh whose frame this run began with; nil: none.
+	amended *Mesh
+	now     diag.List // of this run alone
 
-	nodes   []*node
-	byNode  map[string]*node
-	byLabel map[labelKey][]*node
-	named   map[string][]*node // by the service that their documents name
-	sites   []*site
-	names   names
-	lists   lists
-	// offMesh are routes that no sidecar takes.
-	offMesh []*mesh.Route
+	byNode map[string]*node
+	named  map[string][]*node // by the service that their documents name
+
+	dirtySites []*site // that are made anew
+	dirtyNodes []*node
+	full       []*Workload // of nodes
 
 	regexes map[string]string // what is wrong with each, "" where nothing
-	prev    *state            // never nil
+}
+
+// frame is what a run knows of the documents. The next may begin with it where only
+// documents changed that attach to services and workloads and make none.
+type frame struct {
+	fragments []*mesh.Fragment
+	objects   map[object]*mesh.Fragment // nil where one is declared twice
+	in        *inputs
+	set       settings
+	nodes     []*node // by key
+	byLabel   map[labelKey][]int
+	names     names
+	accounts  known
+	gates     map[string]*gate             // by "namespace/name"
+	nsLabels  map[string]map[string]string // by namespace, of those that were asked for
+	served    map[string]*serving          // of workloads that serve gateways
+
+	collectors map[string]*Collector // by name
+	reports    map[string]*Telemetry // each once, by what it says
+
+	// Findings: of the mesh as a whole, and about documents that attach to others.
+	// Services and workloads keep their own; some are loud, the rest have none.
+	diags     diag.List
+	about     map[any]diag.List
+	loudSites []*site
+	loudNodes []*node
+}
+
+// of keeps apart what is found about one document.
+func (c *checker) of(doc any, find func()) {
+	before := len(c.diags)
+	if find(); len(c.diags) > before {
+		c.about[doc] = append(c.about[doc], c.diags[before:]...)
+		c.diags = c.diags[:before]
+	}
+}
+
+// declare ends what is found about services before anything is attached to them.
+func (c *checker) declare() {
+	for _, s := range c.names.sites {
+		s.declared, s.diags = s.diags, nil
+	}
 }
 
 // report appends a finding about a document.

@@ -15,6 +15,7 @@ type scope struct {
 	visible map[string][]*Service    // by namespace: the default scope
 	offers  map[[2]string][]*Service // what one namespace offers to another
 	lists   lists
+	old     lists // of the run before
 }
 
 // lists are all lists of services in use.
@@ -27,7 +28,22 @@ type ends struct {
 }
 
 func newScope(c *checker) *scope {
-	return &scope{c: c, visible: map[string][]*Service{}, offers: map[[2]string][]*Service{}, lists: make(lists, len(c.prev.lists))}
+	sc := &scope{c: c, visible: map[string][]*Service{}, offers: map[[2]string][]*Service{}, lists: lists{}, old: lists{}}
+	for _, w := range c.prev.full {
+		sc.old.add(w.Uses)
+	}
+	return sc
+}
+
+// add enters a list, unless it is there already.
+func (l lists) add(list []*Service) {
+	if len(list) == 0 {
+		return
+	}
+	at := ends{list[0], list[len(list)-1], len(list)}
+	if !slices.ContainsFunc(l[at], func(known []*Service) bool { return sameList(known, list) }) {
+		l[at] = append(l[at], list)
+	}
 }
 
 // shared returns the slice that stands for all lists of the same services.
@@ -41,7 +57,7 @@ func (sc *scope) shared(list []*Service) []*Service {
 			return known
 		}
 	}
-	for _, known := range sc.c.prev.lists[at] {
+	for _, known := range sc.old[at] {
 		if slices.Equal(known, list) {
 			list = known
 		}
@@ -104,7 +120,7 @@ func (sc *scope) defaults(namespace string) []*Service {
 		return list
 	}
 	var out []*Service
-	for _, s := range sc.c.sites {
+	for _, s := range sc.c.names.sites {
 		near := s.ns == namespace || s.visible != nil || sc.c.set.Defaults != mesh.Native
 		if near && s.offered(namespace) {
 			out = append(out, s.svc)
@@ -122,7 +138,7 @@ func (sc *scope) namespace(owner, client string) []*Service {
 		return out
 	}
 	var out []*Service
-	for _, s := range sc.c.sites {
+	for _, s := range sc.c.names.sites {
 		if s.ns == owner && s.offered(client) {
 			out = append(out, s.svc)
 		}

@@ -39,6 +39,7 @@ func (c *checker) settle() {
 	}
 	dialect := c.dialect(doc)
 	native := dialect == mesh.Native
+	strict := dialect != mesh.Istio // Linkerd's proxy does not rewrite paths, and nothing asks for less
 	c.set.Settings = Settings{
 		TrustDomain:          cmp.Or(doc.TrustDomain, "cluster.local"),
 		ClusterDomain:        cmp.Or(doc.ClusterDomain, c.opt.ClusterDomain, "cluster.local"),
@@ -46,8 +47,8 @@ func (c *checker) settle() {
 		AllowAnyEgress:       doc.EgressMode == "allow-any" || doc.EgressMode == "" && !native,
 		TrustBundle:          doc.TrustBundle,
 		EndpointCIDRs:        doc.EndpointCIDRs,
-		MergeSlashes:         native,
-		RejectEscapedSlashes: native,
+		MergeSlashes:         strict,
+		RejectEscapedSlashes: strict,
 	}
 	c.set.mtls = cmp.Or(doc.MTLS, mesh.MTLSPermissive)
 	if doc.MTLS == "" && native {
@@ -63,7 +64,10 @@ func (c *checker) dialect(doc *mesh.Settings) mesh.Dialect {
 	switch {
 	case doc.Defaults != "":
 		return doc.Defaults
-	case c.set.document != nil || c.in.istio == nil:
+	case c.set.document != nil:
+		return mesh.Native
+	case c.in.istio == nil:
+		c.nativeBesideLinkerd()
 		return mesh.Native
 	}
 	report(&c.diags, *c.in.istio, diag.Diagnostic{
@@ -72,6 +76,19 @@ func (c *checker) dialect(doc *mesh.Settings) mesh.Dialect {
 		Fix:     &diag.Fix{Message: "write a Mesh document with spec.defaults"},
 	})
 	return mesh.Istio
+}
+
+// nativeBesideLinkerd says whose defaults hold for Linkerd's documents: nothing is
+// opened by leaving something out.
+func (c *checker) nativeBesideLinkerd() {
+	if len(c.in.Servers) == 0 {
+		return
+	}
+	report(&c.diags, c.in.Servers[0].Origin, diag.Diagnostic{
+		Code: DialectDefaults, Severity: diag.Info,
+		Message: "no Mesh document: native defaults hold (strict mTLS, access denied unless allowed, registered egress), and not Linkerd's",
+		Fix:     &diag.Fix{Message: "write a Mesh document with spec.defaults: linkerd, or native"},
+	})
 }
 
 // identity is the SPIFFE id of a service account.

@@ -23,28 +23,45 @@ type site struct {
 	nodes         []*node            // by key
 	selects       bool               // nodes come from a selector or from MeshWorkloads
 	external      *mesh.External
+	opaque        []uint32 // ports that a workload calls so, whatever the service says
 	tls           *mesh.ClientTLS
 	static        []mesh.Endpoint
 	dns           bool
 	assumed       *mesh.AssumedService
 	virtual       bool
 	visible       []string
-	policy        policySet
-	versions      []*version
-	routes        []*routing
+	promised      []string // versions that are assumed
+	place         int      // in names.sites
+	position      int      // in Mesh.services
+	declared      diag.List
 
-	dirty  bool
+	// What is attached to it, in the order of the documents' names.
+	policies []*mesh.TrafficPolicy
+	targeted []target
+
+	// What comes of that.
+	policy   policySet
+	versions []*version
+	routes   []*routing
+	attached diag.List
+
 	inputs []any
 	deps   []*site // whose backends its rules use
 	svc    *Service
 	diags  diag.List
 }
 
+// target is a route that is about a service.
+type target struct {
+	doc *mesh.Route
+	at  *mesh.RouteTarget
+}
+
 // services makes a site of each declared service.
 func (c *checker) services() {
 	c.names = names{
 		domain: c.set.ClusterDomain,
-		byKey:  make(map[string]*site, len(c.prev.sites)), byHost: make(map[string]*site, 3*len(c.prev.sites)),
+		byKey:  make(map[string]int, len(c.prev.names.byKey)), byHost: make(map[string]int, len(c.prev.names.byHost)),
 	}
 	for _, n := range c.nodes {
 		if n.doc.Service != nil {
@@ -64,17 +81,18 @@ func (c *checker) services() {
 
 // add enters a site under its names; the first owner of a name keeps it.
 func (c *checker) add(s *site) bool {
-	if first := c.names.byKey[s.key]; first != nil {
+	if first := c.names.key(s.key); first != nil {
 		c.duplicateHost(s, first, "service "+s.key)
 		return false
 	}
 	c.dotted(s)
-	c.names.byKey[s.key] = s
-	c.sites = append(c.sites, s)
+	s.place = len(c.names.sites)
+	c.names.byKey[s.key] = s.place
+	c.names.sites = append(c.names.sites, s)
 	kept := s.hosts[:0:0]
 	for _, h := range s.hosts {
 		lower := strings.ToLower(h)
-		if first := c.names.byHost[lower]; first != nil {
+		if first := c.names.host(lower); first != nil {
 			c.duplicateHost(s, first, "host "+h)
 			continue
 		}
@@ -82,7 +100,7 @@ func (c *checker) add(s *site) bool {
 			c.duplicateHost(s, first, "host "+h)
 			continue
 		}
-		c.names.byHost[lower] = s
+		c.names.byHost[lower] = s.place
 		kept = append(kept, lower)
 	}
 	s.hosts = kept
@@ -113,7 +131,7 @@ func (c *checker) shortNamed(s *site, host string) *site {
 	if strings.Contains(host, ".") {
 		return nil
 	}
-	for _, o := range c.sites {
+	for _, o := range c.names.sites {
 		if o != s && o.short && o.name == host && s.offered(o.ns) {
 			return o
 		}
@@ -168,6 +186,7 @@ func (s *site) settleNodes() {
 	for i := range s.ports {
 		s.checkTarget(&s.ports[i])
 	}
+	s.carryConnections()
 }
 
 func (s *site) checkTarget(p *mesh.ServicePort) {
@@ -200,7 +219,7 @@ func (n *node) portNames() []string {
 func (c *checker) addNative() {
 	for _, key := range slices.Sorted(maps.Keys(c.named)) {
 		nodes := c.named[key]
-		if s := c.names.byKey[key]; s != nil {
+		if s := c.names.key(key); s != nil {
 			nodes = slices.DeleteFunc(slices.Clone(nodes), func(n *node) bool { return slices.Contains(s.nodes, n) })
 		}
 		if len(nodes) == 0 {
@@ -246,15 +265,16 @@ func sortPorts(ports []mesh.ServicePort) {
 }
 
 func (c *checker) addExternal(doc *mesh.External) {
+	name := cmp.Or(doc.Service, doc.Name)
 	s := &site{
-		ns: doc.Namespace, name: doc.Name, key: doc.Namespace + "/" + doc.Name, origin: doc.Origin, doc: doc,
+		ns: doc.Namespace, name: name, key: doc.Namespace + "/" + name, origin: doc.Origin, doc: doc,
 		hosts: doc.Hosts, ports: slices.Clone(doc.Ports), external: doc, tls: doc.TLS,
 		static: doc.Endpoints, visible: doc.From,
 	}
 	if doc.From == nil && doc.Dialect == mesh.Native {
 		s.visible = []string{doc.Namespace}
 	}
-	if len(s.static) == 0 && doc.Resolution == "dns" {
+	if len(s.static) == 0 && doc.Resolution != "static" {
 		for i, h := range doc.Hosts {
 			if !strings.HasPrefix(h, "*") {
 				s.static = append(s.static, mesh.Endpoint{Address: h, Span: spanAt(doc.HostsAt, i, doc.Span)})

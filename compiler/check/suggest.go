@@ -40,11 +40,11 @@ func (c *checker) suggestService(ref mesh.Ref, namespace string) *diag.Fix {
 	if !local {
 		return suggest(ref.Host, c.hosts())
 	}
-	if s := c.names.byKey[refKey(ref, namespace)]; s != nil && ref.External {
+	if s := c.names.key(refKey(ref, namespace)); s != nil && ref.External {
 		return &diag.Fix{Message: fmt.Sprintf("write service: %s, which it is, instead of externalService", s.name)}
 	}
 	var here, elsewhere []string
-	for _, s := range c.sites {
+	for _, s := range c.names.sites {
 		switch {
 		case s.virtual || ref.External && s.external == nil:
 		case s.ns == ns:
@@ -66,7 +66,7 @@ func (c *checker) suggestService(ref mesh.Ref, namespace string) *diag.Fix {
 
 func (c *checker) hosts() []string {
 	var out []string
-	for _, s := range c.sites {
+	for _, s := range c.names.sites {
 		if !s.virtual {
 			out = append(out, s.hosts...)
 		}

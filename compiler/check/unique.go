@@ -34,6 +34,7 @@ func (c *checker) unique(fragments []*mesh.Fragment) []*mesh.Fragment {
 		}
 	}
 	if !again {
+		c.objects = first
 		return fragments
 	}
 	var duplicates []mesh.Origin
@@ -96,6 +97,10 @@ func originOf(f *mesh.Fragment) (o mesh.Origin, ok bool) {
 		return f.Workloads[0].Origin, true
 	case len(f.ServiceAccounts) > 0:
 		return f.ServiceAccounts[0].Origin, true
+	case len(f.Gateways) > 0:
+		return f.Gateways[0].Origin, true
+	case len(f.GatewayClasses) > 0:
+		return f.GatewayClasses[0].Origin, true
 	case len(f.Routes) > 0:
 		return f.Routes[0].Origin, true
 	case len(f.TrafficPolicies) > 0:
@@ -104,10 +109,29 @@ func originOf(f *mesh.Fragment) (o mesh.Origin, ok bool) {
 		return f.AccessPolicies[0].Origin, true
 	case len(f.PeerPolicies) > 0:
 		return f.PeerPolicies[0].Origin, true
+	case len(f.Telemetries) > 0:
+		return f.Telemetries[0].Origin, true
+	case len(f.RateLimits) > 0:
+		return f.RateLimits[0].Origin, true
 	case len(f.Externals) > 0:
 		return f.Externals[0].Origin, true
 	case len(f.Assumptions) > 0:
 		return f.Assumptions[0].Origin, true
+	}
+	return originOfInbound(f)
+}
+
+// originOfInbound is for documents of Linkerd about what workloads let in.
+func originOfInbound(f *mesh.Fragment) (o mesh.Origin, ok bool) {
+	switch {
+	case len(f.Servers) > 0:
+		return f.Servers[0].Origin, true
+	case len(f.Authentications) > 0:
+		return f.Authentications[0].Origin, true
+	case len(f.Authorizations) > 0:
+		return f.Authorizations[0].Origin, true
+	case len(f.ServerRoutes) > 0:
+		return f.ServerRoutes[0].Origin, true
 	}
 	return originOfClaim(f)
 }

@@ -20,6 +20,10 @@ type version struct {
 // findVersions lists the versions that policies declare and those that
 // workloads are labelled with.
 func (c *checker) findVersions(s *site) {
+	s.versions = nil
+	for _, name := range s.promised {
+		s.versions = append(s.versions, &version{name: name})
+	}
 	for _, p := range s.policy.versions {
 		v := s.version(p.Name) // there already where it was assumed
 		if v == nil {
@@ -32,7 +36,7 @@ func (c *checker) findVersions(s *site) {
 				v.nodes = append(v.nodes, n)
 			}
 		}
-		if len(v.nodes) == 0 && s.has() {
+		if len(v.nodes) == 0 && s.has() || s.external != nil && !s.hasEndpointOf(v) {
 			s.emptyVersion(p)
 		}
 	}
@@ -79,10 +83,29 @@ const versionLabel = "version"
 func (s *site) emptyVersion(p *mesh.VersionPolicy) {
 	report(&s.diags, s.policy.docs[0].Origin, diag.Diagnostic{
 		Code: UnknownVersion, Severity: diag.Error, Span: p.Span,
-		Message: fmt.Sprintf("version %q selects no workload of service %s", p.Name, s.key),
+		Message: fmt.Sprintf("version %q selects no %s of service %s", p.Name, s.parts(), s.key),
 		Related: []diag.Related{{Span: s.origin.Span, Message: "the service"}},
 		Fix:     suggest(p.Name, s.labelled()),
 	})
+}
+
+// hasEndpointOf reports whether an address of an external service is of a version. One
+// without would lead to the name of the service, and so to all of it.
+func (s *site) hasEndpointOf(v *version) bool {
+	for i := range s.static {
+		if s.inVersion(v, &s.static[i]) {
+			return true
+		}
+	}
+	return s.external.Dialect != mesh.Istio
+}
+
+// parts is what versions are made of, for people.
+func (s *site) parts() string {
+	if s.external != nil {
+		return "endpoint"
+	}
+	return "workload"
 }
 
 // labelled are the versions that the workloads have by label or declaration.

@@ -16,15 +16,20 @@ type node struct {
 	doc      *mesh.Workload
 	overlays []*mesh.Workload // that add to it, the most specific first
 	version  string
+	place    int     // in checker.nodes
 	sites    []*site // services over it, by key
+
+	// What is attached to it, in the order of the documents' names.
 	peers    []*mesh.PeerPolicy
 	policies []*mesh.AccessPolicy
+	gateways []*mesh.Gateway // that it serves
+	servers  []*guard        // by port, each once
+	inherits inherited
+	attached diag.List
 
-	dirty  bool
 	inputs []any
-	// server is what services point at, full what the mesh lists; see Service.Workloads.
-	server, full *Workload
-	diags        diag.List
+	server *Workload // what services point at; see Service.Workloads
+	diags  diag.List
 }
 
 // labelKey finds workloads by one label of their namespace.
@@ -34,7 +39,7 @@ type labelKey struct{ namespace, key, value string }
 // add to it. Every workload that the model names is meshed.
 func (c *checker) workloads() {
 	c.byNode = make(map[string]*node, len(c.in.Workloads))
-	c.byLabel = map[labelKey][]*node{}
+	c.byLabel = map[labelKey][]int{}
 	var overlays []*mesh.Workload
 	for _, pass := range []bool{true, false} { // Kubernetes first: it owns the name
 		for _, doc := range c.in.Workloads {
@@ -51,10 +56,11 @@ func (c *checker) workloads() {
 	}
 	c.lonely()
 	slices.SortFunc(c.nodes, func(a, b *node) int { return cmp.Compare(a.key, b.key) })
-	for _, n := range c.nodes {
+	for i, n := range c.nodes {
+		n.place = i
 		for k, v := range n.doc.Labels {
 			at := labelKey{n.doc.Namespace, k, v}
-			c.byLabel[at] = append(c.byLabel[at], n)
+			c.byLabel[at] = append(c.byLabel[at], i)
 		}
 	}
 	c.overlay(overlays)
@@ -167,19 +173,37 @@ func said[T comparable](n *node, field func(*mesh.Workload) T) T {
 	return zero
 }
 
+// node finds "namespace/name", nil where there is none.
+func (f *frame) node(key string) *node {
+	i, ok := slices.BinarySearchFunc(f.nodes, key, func(n *node, key string) int { return cmp.Compare(n.key, key) })
+	if !ok {
+		return nil
+	}
+	return f.nodes[i]
+}
+
+// inNamespace returns the nodes of a namespace, by key.
+func (f *frame) inNamespace(namespace string) (out []*node) {
+	i, _ := slices.BinarySearchFunc(f.nodes, namespace+"/", func(n *node, key string) int { return cmp.Compare(n.key, key) })
+	for ; i < len(f.nodes) && f.nodes[i].doc.Namespace == namespace; i++ {
+		out = append(out, f.nodes[i])
+	}
+	return out
+}
+
 // selected returns the nodes of a namespace that carry all labels of a
 // non-empty selector, by key.
-func (c *checker) selected(namespace string, selector map[string]string) []*node {
-	var fewest []*node
+func (f *frame) selected(namespace string, selector map[string]string) []*node {
+	var fewest []int
 	for i, k := range slices.Sorted(maps.Keys(selector)) {
-		bucket := c.byLabel[labelKey{namespace, k, selector[k]}]
+		bucket := f.byLabel[labelKey{namespace, k, selector[k]}]
 		if i == 0 || len(bucket) < len(fewest) {
 			fewest = bucket
 		}
 	}
 	var out []*node
-	for _, n := range fewest {
-		if Selects(selector, n.doc.Labels) {
+	for _, i := range fewest {
+		if n := f.nodes[i]; Selects(selector, n.doc.Labels) {
 			out = append(out, n)
 		}
 	}
@@ -190,8 +214,8 @@ func (c *checker) selected(namespace string, selector map[string]string) []*node
 func (c *checker) workload(n *node) *Workload {
 	account := cmp.Or(n.doc.ServiceAccount, "default")
 	capture := mesh.CaptureRedirect
-	if n.doc.Dialect == mesh.Native {
-		capture = mesh.CaptureNone // nothing sets up redirection where there is no pod
+	if n.doc.Dialect == mesh.Native || len(n.gateways) > 0 {
+		capture = mesh.CaptureNone // nothing sets up redirection where there is no pod, or no application
 	}
 	egress := said(n, func(w *mesh.Workload) string { return w.EgressMode })
 	w := &Workload{

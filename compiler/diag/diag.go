@@ -131,11 +131,29 @@ type Diagnostic struct {
 	Waived   bool
 }
 
+// SetFix says what mends the finding.
+func (d *Diagnostic) SetFix(message string) { d.Fix = &Fix{Message: message} }
+
 // Fingerprint identifies a finding across edits that move it: it covers code,
-// object and message, not the position.
+// object and message, not the position. The file counts only where no object is
+// named: an object in a cluster has no file, and a waiver holds there too.
 func (d *Diagnostic) Fingerprint() string {
-	h := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q", d.Code, d.Object, d.Span.File, d.Message))
+	about := d.Object
+	if about == "" {
+		about = d.Span.File
+	}
+	h := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", d.Code, about, d.Message))
 	return hex.EncodeToString(h[:8])
+}
+
+// Namespace is that of the object; "" where there is no object, or it has none.
+func (d *Diagnostic) Namespace() string {
+	_, name, _ := strings.Cut(d.Object, " ")
+	namespace, _, ok := strings.Cut(name, "/")
+	if !ok {
+		return ""
+	}
+	return namespace
 }
 
 // List is the findings of a run.
@@ -158,21 +176,21 @@ func (l *List) Warnf(code Code, at source.Span, format string, args ...any) *Dia
 	return l.Add(code, Warning, at, format, args...)
 }
 
-// Sort orders by position, then code and message, and drops exact repetitions,
-// so that output does not depend on the order of the stages.
+// Sort orders by position, then code, message and object, and drops exact
+// repetitions, so that output does not depend on the order of the stages.
 func (l *List) Sort() {
-	slices.SortStableFunc(*l, compare)
-	*l = slices.CompactFunc(*l, func(a, b Diagnostic) bool {
-		return compare(a, b) == 0 && a.Object == b.Object
-	})
+	slices.SortStableFunc(*l, func(a, b Diagnostic) int { return Compare(&a, &b) })
+	*l = slices.CompactFunc(*l, func(a, b Diagnostic) bool { return Compare(&a, &b) == 0 })
 }
 
-func compare(a, b Diagnostic) int {
+// Compare orders as Sort does; equal are those that say the same of the same place.
+func Compare(a, b *Diagnostic) int {
 	return cmp.Or(
 		source.Compare(a.Span, b.Span),
 		cmp.Compare(a.Code, b.Code),
 		cmp.Compare(b.Severity, a.Severity),
 		cmp.Compare(a.Message, b.Message),
+		cmp.Compare(a.Object, b.Object),
 	)
 }
 

@@ -11,7 +11,23 @@ import (
 type Report struct {
 	Version     int              `json:"version"` // 1
 	Diagnostics []JSONDiagnostic `json:"diagnostics"`
+	Routes      []RouteStatus    `json:"routes,omitempty"`
 	Summary     Summary          `json:"summary"`
+}
+
+// RouteStatus is what becomes of a route of the Gateway API at one of its parents.
+type RouteStatus struct {
+	Object     string      `json:"object"` // "HTTPRoute shop/catalog"
+	Parent     string      `json:"parent"` // "Service shop/catalog", with ":8080" or "/http" for a port
+	Conditions []Condition `json:"conditions"`
+}
+
+// Condition is one of RouteParentStatus.conditions, in the words of the Gateway API.
+type Condition struct {
+	Type    string `json:"type"`
+	Status  string `json:"status"` // "True", "False"
+	Reason  string `json:"reason"`
+	Message string `json:"message,omitempty"`
 }
 
 // Summary counts. Errors includes critical findings.
@@ -78,8 +94,8 @@ func (l List) Summarize(documents int) Summary {
 }
 
 // NewReport builds the JSON form; file names are placed below dir.
-func NewReport(l List, documents int, dir string) Report {
-	r := Report{Version: 1, Diagnostics: make([]JSONDiagnostic, len(l)), Summary: l.Summarize(documents)}
+func NewReport(l List, routes []RouteStatus, documents int, dir string) Report {
+	r := Report{Version: 1, Diagnostics: make([]JSONDiagnostic, len(l)), Routes: routes, Summary: l.Summarize(documents)}
 	for i := range l {
 		r.Diagnostics[i] = toJSON(&l[i], dir)
 	}
@@ -87,11 +103,11 @@ func NewReport(l List, documents int, dir string) Report {
 }
 
 // WriteJSON renders findings for programs.
-func WriteJSON(w io.Writer, l List, documents int, dir string) error {
+func WriteJSON(w io.Writer, l List, routes []RouteStatus, documents int, dir string) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	return enc.Encode(NewReport(l, documents, dir))
+	return enc.Encode(NewReport(l, routes, documents, dir))
 }
 
 func toJSON(d *Diagnostic, dir string) JSONDiagnostic {

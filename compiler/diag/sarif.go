@@ -137,7 +137,7 @@ func WriteSARIF(w io.Writer, l List, opt SARIFOptions) error {
 		invocation.Notifications = []sarifNote{{"warning", sarifText{Text: fmt.Sprintf(
 			"%d further findings of the lowest severity are left out: code scanning takes %d", left, sarifResults)}}}
 	}
-	slices.SortStableFunc(kept, func(a, b *Diagnostic) int { return compare(*a, *b) })
+	slices.SortStableFunc(kept, func(a, b *Diagnostic) int { return Compare(a, b) })
 	results := make([]sarifResult, len(kept))
 	for i, d := range kept {
 		results[i] = s.result(d)

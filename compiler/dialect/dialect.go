@@ -12,8 +12,10 @@ import (
 	"strings"
 
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/dialect/gatewayapi"
 	"github.com/mesh-compile/mesh-compile/compiler/dialect/istio"
 	"github.com/mesh-compile/mesh-compile/compiler/dialect/kubernetes"
+	"github.com/mesh-compile/mesh-compile/compiler/dialect/linkerd"
 	"github.com/mesh-compile/mesh-compile/compiler/dialect/native"
 	"github.com/mesh-compile/mesh-compile/compiler/dialect/translate"
 	"github.com/mesh-compile/mesh-compile/compiler/load"
@@ -66,8 +68,23 @@ func table() map[string]Translator {
 	all := map[string]Translator{}
 	maps.Copy(all, native.Translators())
 	maps.Copy(all, istio.Translators())
-	maps.Copy(all, kubernetes.Translators())
+	maps.Copy(all, linkerd.Translators())
+	for kind, translator := range kubernetes.Translators() {
+		all[kind] = annotated(translator)
+	}
+	for kind, translator := range gatewayapi.Translators() {
+		all[kind] = annotated(translator)
+	}
 	return all
+}
+
+// annotated also reads what Linkerd's annotations say on objects of Kubernetes and on
+// routes of the Gateway API.
+func annotated(t Translator) Translator {
+	return func(doc *load.Document) (*mesh.Fragment, diag.List) {
+		f, diags := t(doc)
+		return f, append(diags, linkerd.Annotate(doc, f)...)
+	}
 }
 
 // Groups returns the API groups that we read, "" for Kubernetes' core.
@@ -160,10 +177,16 @@ func unsupported(doc *load.Document) diag.List {
 	return r.Diags
 }
 
+// hints are what the dialects know of kinds that they do not translate.
+var hints = map[mesh.Dialect]func(kind string) string{
+	mesh.Istio:      istio.Instead,
+	mesh.GatewayAPI: gatewayapi.Instead,
+}
+
 func instead(doc *load.Document) string {
 	g := find(doc.Group())
-	if hint := istio.Instead(doc.Kind); hint != "" && g.dialect == mesh.Istio {
-		return hint
+	if known := hints[g.dialect]; known != nil && known(doc.Kind) != "" {
+		return known(doc.Kind)
 	}
 	kinds := kindsOf(doc.Group())
 	if near := load.Nearest(doc.Kind, kinds); near != "" {

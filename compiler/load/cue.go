@@ -15,6 +15,7 @@ import (
 	"cuelang.org/go/cue/token"
 
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/parallel"
 	"github.com/mesh-compile/mesh-compile/compiler/source"
 )
 
@@ -62,18 +63,18 @@ func (l *loader) cuePackages(files []*file) {
 	fmt.Fprintf(hash, "%x %x\n", r.provided.digest, l.options)
 	hash.Sum(l.out.cueKey[:0])
 	if l.opt.Previous != nil && l.opt.Previous.cueKey == l.out.cueKey {
-		for name, u := range l.opt.Previous.units {
-			if strings.HasPrefix(name, cueUnit) {
-				l.out.units[name] = u
+		for _, u := range l.opt.Previous.units {
+			if strings.HasPrefix(u.name, cueUnit) {
+				l.units[u.name] = u
 			}
 		}
 		return
 	}
 	todo := r.discover()
 	done := make([]*unit, len(todo))
-	parallel(len(todo), func(i int) { done[i] = r.evaluate(todo[i]) })
+	parallel.Do(len(todo), 1, func(i int) { done[i] = r.evaluate(todo[i]) })
 	for i, p := range todo {
-		l.out.units[p.name] = done[i]
+		l.units[p.name] = done[i]
 	}
 }
 
@@ -85,7 +86,7 @@ const cueUnit = "cue\x00"
 // begin with an underscore.
 func (r *cueRepo) discover() []cuePackage {
 	rest := &unit{}
-	r.out.units[cueUnit] = rest
+	r.units[cueUnit] = rest
 	var todo []cuePackage
 	for _, name := range slices.Sorted(maps.Keys(r.files)) {
 		f := r.files[name]

@@ -30,10 +30,8 @@ func (r *cueRepo) evaluate(p cuePackage) (u *unit) {
 		return u
 	}
 	u.key = b.key()
-	if previous := r.opt.Previous; previous != nil {
-		if old := previous.units[p.name]; old != nil && old.key == u.key {
-			return old
-		}
+	if old := r.opt.Previous.unit(p.name); old != nil && old.key == u.key {
+		return old
 	}
 	value := cuecontext.New().BuildInstance(inst)
 	w := &cueWalk{loader: r.loader, unit: u, written: indexSources(b.sources), errors: e}

@@ -7,6 +7,9 @@
 package load
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/mesh-compile/mesh-compile/compiler/source"
 )
 
@@ -69,6 +72,42 @@ func (n *Node) Field(key string) *Field {
 		}
 	}
 	return nil
+}
+
+// TextOf is the string of a key, "" where it is none.
+func (n *Node) TextOf(key string) string {
+	if v := n.Get(key); v != nil && v.Kind == String {
+		return v.Text
+	}
+	return ""
+}
+
+// IsTrue reports that a key is true.
+func (n *Node) IsTrue(key string) bool {
+	v := n.Get(key)
+	return v != nil && v.Kind == Bool && v.Text == "true"
+}
+
+// ItemsOf are the values of a list, none where it is no list.
+func (n *Node) ItemsOf(key string) []*Node {
+	if v := n.Get(key); v != nil && v.Kind == List {
+		return v.Items
+	}
+	return nil
+}
+
+// TextsOf are the strings of a list.
+func (n *Node) TextsOf(key string) []*Node {
+	return slices.DeleteFunc(slices.Clone(n.ItemsOf(key)), func(v *Node) bool { return v.Kind != String })
+}
+
+// Entries are the fields of an object by key, so that two spellings of one object mean
+// the same.
+func (n *Node) Entries() []Field {
+	if n == nil {
+		return nil
+	}
+	return slices.SortedFunc(slices.Values(n.Fields), func(a, b Field) int { return strings.Compare(a.Key, b.Key) })
 }
 
 // At follows a path of keys (string) and indexes (int); nil where it ends early.

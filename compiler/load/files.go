@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/parallel"
 	"github.com/mesh-compile/mesh-compile/compiler/source"
 )
 
@@ -99,7 +100,7 @@ func (l *loader) readAll(names []string) []*file {
 	slices.Sort(names)
 	files := make([]*file, len(names))
 	errs := make([]error, len(names))
-	parallel(len(names), func(i int) {
+	parallel.Do(len(names), 1, func(i int) {
 		data, err := l.readFile(names[i])
 		if err != nil {
 			errs[i] = err
@@ -122,7 +123,7 @@ func (l *loader) readAll(names []string) []*file {
 			l.diags.Errorf(CodeLimit, source.Span{File: names[i]}, "more than %d bytes in all: this and later files are not read", l.limits.TotalBytes)
 			break
 		}
-		l.out.Files[f.path] = FileInfo{Digest: hex.EncodeToString(f.digest[:]), Size: int64(len(f.data))}
+		l.out.Files = append(l.out.Files, FileInfo{f.path, hex.EncodeToString(f.digest[:]), int64(len(f.data))})
 		kept = append(kept, f)
 	}
 	return kept

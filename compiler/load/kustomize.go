@@ -59,7 +59,7 @@ func (l *loader) readKustomizations(files []*file) kustomizations {
 			continue
 		}
 		u := &unit{}
-		l.out.units[f.path] = u
+		l.units[f.path] = u
 		if one := l.readKustomization(f, u); one != nil {
 			k.byDir[path.Dir(f.path)] = one
 		}

@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
 
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
 	"github.com/mesh-compile/mesh-compile/compiler/source"
@@ -76,15 +73,17 @@ func (l Limits) withDefaults() Limits {
 // Result is what a repository holds.
 type Result struct {
 	Documents []*Document // by file, then in order of appearance
-	Files     map[string]FileInfo
-	Foreign   []Foreign // by file, then in order of appearance
+	Files     []FileInfo  // by name
+	Foreign   []Foreign   // by file, then in order of appearance
 
-	units  map[string]*unit  // what Previous takes over, by file or CUE package
+	units  []*unit           // what Previous takes over, by name
 	cueKey [sha256.Size]byte // covers all CUE units
+	kept   *kept             // nil unless Changes may tell the next run what to read
 }
 
 // FileInfo describes a file that was read.
 type FileInfo struct {
+	Name   string
 	Digest string // hex SHA-256 of the content
 	Size   int64
 }
@@ -100,10 +99,19 @@ type Foreign struct {
 // unit is the outcome of one file or one CUE package. Key covers everything it
 // depends on.
 type unit struct {
+	name    string // of the file or CUE package
 	key     [sha256.Size]byte
 	docs    []*Document
 	foreign []Foreign
 	diags   diag.List
+}
+
+// named names a unit. One that was taken over is read by other runs.
+func (u *unit) named(name string) *unit {
+	if u.name == "" {
+		u.name = name
+	}
+	return u
 }
 
 // loader is one run of Load.
@@ -114,6 +122,7 @@ type loader struct {
 	read    func(group, kind string) Reading
 	kust    kustomizations
 	options [sha256.Size]byte // digest of what all units depend on
+	units   map[string]*unit  // by name
 	out     Result
 	diags   diag.List
 }
@@ -126,8 +135,10 @@ func Load(fsys fs.FS, opt Options) (*Result, diag.List) {
 		l.read = func(string, string) Reading { return Reading{Read: true, Strict: true} }
 	}
 	l.options = l.digestOfOptions()
-	l.out = Result{Files: map[string]FileInfo{}, units: map[string]*unit{}}
-
+	if out, diags := l.readChanges(); out != nil {
+		return out, diags
+	}
+	l.units = map[string]*unit{}
 	found := l.walk()
 	files := l.readAll(found)
 	l.kust = l.readKustomizations(files)
@@ -148,58 +159,54 @@ func (l *loader) digestOfOptions() [sha256.Size]byte {
 // reuse takes a unit over from the previous run if nothing it depends on
 // changed.
 func (l *loader) reuse(name string, key [sha256.Size]byte) bool {
-	if l.opt.Previous == nil {
-		return false
-	}
-	old := l.opt.Previous.units[name]
+	old := l.opt.Previous.unit(name)
 	if old == nil || old.key != key {
 		return false
 	}
-	l.out.units[name] = old
+	l.units[name] = old
 	return true
+}
+
+// unit finds a unit by name; r may be nil.
+func (r *Result) unit(name string) *unit {
+	if r == nil {
+		return nil
+	}
+	i, ok := slices.BinarySearchFunc(r.units, name, func(u *unit, name string) int { return cmp.Compare(u.name, name) })
+	if !ok {
+		return nil
+	}
+	return r.units[i]
 }
 
 // finish gathers the units in the order of their names, so that neither
 // goroutines nor reuse show in the result.
 func (l *loader) finish() (*Result, diag.List) {
 	n, m := 0, 0
-	for _, u := range l.out.units {
+	for _, u := range l.units {
 		n, m = n+len(u.docs), m+len(u.foreign)
 	}
+	l.out.units = make([]*unit, 0, len(l.units))
 	l.out.Documents = make([]*Document, 0, n)
 	l.out.Foreign = make([]Foreign, 0, m)
-	for _, name := range slices.Sorted(maps.Keys(l.out.units)) {
-		u := l.out.units[name]
+	for _, name := range slices.Sorted(maps.Keys(l.units)) {
+		u := l.units[name]
+		l.out.units = append(l.out.units, u.named(name))
 		l.out.Documents = append(l.out.Documents, u.docs...)
 		l.out.Foreign = append(l.out.Foreign, u.foreign...)
 		l.diags = append(l.diags, u.diags...)
 	}
 	// Documents of one comprehension share a place and stay in CUE's order.
-	slices.SortStableFunc(l.out.Documents, func(a, b *Document) int { return source.Compare(a.Span, b.Span) })
+	slices.SortStableFunc(l.out.Documents, compareDocuments)
 	slices.SortStableFunc(l.out.Foreign, func(a, b Foreign) int { return source.Compare(a.Span, b.Span) })
 	l.out.Documents = collapse(l.out.Documents)
+	whole := len(l.diags) == reported(l.out.units)
 	l.diags.Sort()
+	if whole {
+		l.keep()
+	}
 	out := l.out // by itself: the loader holds the results of earlier runs
 	return &out, l.diags
 }
 
-// parallel calls f for 0..n-1 on all processors.
-func parallel(n int, f func(int)) {
-	workers := min(n, runtime.GOMAXPROCS(0))
-	if workers <= 1 {
-		for i := range n {
-			f(i)
-		}
-		return
-	}
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range workers {
-		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				f(i)
-			}
-		})
-	}
-	wg.Wait()
-}
+func compareDocuments(a, b *Document) int { return source.Compare(a.Span, b.Span) }

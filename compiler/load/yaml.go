@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/parallel"
 	"github.com/mesh-compile/mesh-compile/compiler/source"
 )
 
@@ -39,13 +40,13 @@ func (l *loader) yamlFiles(files []*file) {
 			continue
 		}
 		u := &unit{key: key}
-		l.out.units[f.path] = u
+		l.units[f.path] = u
 		for _, p := range l.split(f, &u.diags) {
 			pieces, units = append(pieces, p), append(units, u)
 		}
 	}
 	parsed := make([]unit, len(pieces))
-	parallel(len(pieces), func(i int) { parsed[i] = l.parsePiece(pieces[i]) })
+	parallel.Do(len(pieces), 1, func(i int) { parsed[i] = l.parsePiece(pieces[i]) })
 	for i, u := range units {
 		u.docs = append(u.docs, parsed[i].docs...)
 		u.foreign = append(u.foreign, parsed[i].foreign...)

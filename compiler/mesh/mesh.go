@@ -24,6 +24,10 @@ const (
 	Kubernetes Dialect = "kubernetes"
 )
 
+// RootNamespace is where Istio documents speak for the whole mesh
+// (MeshConfig.rootNamespace).
+const RootNamespace = "istio-system"
+
 // Origin is the document that something comes from.
 type Origin struct {
 	Dialect         Dialect
@@ -52,10 +56,14 @@ type Fragment struct {
 	Services        []*Service
 	Workloads       []*Workload
 	ServiceAccounts []*ServiceAccount
+	Gateways        []*Gateway
+	GatewayClasses  []*GatewayClass
 	Routes          []*Route
 	TrafficPolicies []*TrafficPolicy
 	AccessPolicies  []*AccessPolicy
 	PeerPolicies    []*PeerPolicy
+	Telemetries     []*Telemetry
+	RateLimits      []*RateLimitPolicy
 	Externals       []*External
 	Assumptions     []*Assumption
 	Waivers         []*Waiver
@@ -63,6 +71,10 @@ type Fragment struct {
 	Invariants      []*Invariant
 	Grants          []*Grant
 	Expiries        []*Expiry
+	Servers         []*Server
+	Authentications []*Authentication
+	Authorizations  []*Authorization
+	ServerRoutes    []*ServerRoute
 }
 
 // Expiry is something in a document that waits for an end: after At, new builds
@@ -90,6 +102,10 @@ type Settings struct {
 	ClusterDomain  string // "cluster.local" unless written
 	// Capture of workloads that do not say it themselves; "" where not written.
 	Capture Capture
+	// Collectors that telemetry policies name.
+	Collectors []Collector
+	// Limiters that rate limits name.
+	Limiters []Limiter
 }
 
 // NamespaceAccess is a namespace that is open until Expires.
@@ -104,7 +120,14 @@ type NamespaceAccess struct {
 type Namespace struct {
 	Origin
 	Labels map[string]string
+	// Inbound and Opaque hold for workloads of the namespace that do not say it
+	// themselves (Linkerd's annotations).
+	Inbound WrittenDefault
+	Opaque  []PortRange
 }
+
+// PortRange is a span of port numbers, both ends included.
+type PortRange struct{ First, Last uint32 }
 
 // ServiceAccount of Kubernetes.
 type ServiceAccount struct{ Origin }
@@ -133,6 +156,17 @@ type Service struct {
 	// ExternalName is Kubernetes' alias to a DNS name.
 	ExternalName string
 	Ports        []ServicePort
+	// Calls is how the service is called where no route says otherwise (Linkerd's
+	// annotations); nil: by the mesh's defaults.
+	Calls *Calls
+}
+
+// Calls is what a client's proxy does with requests of which no route says otherwise:
+// routes that are merged by precedence override it, others take its place.
+type Calls struct {
+	Timeout     *Timeout
+	IdleTimeout *time.Duration
+	Retry       *Retry
 }
 
 // ServicePort is a port of a service. Target is where the workload listens: a
@@ -171,6 +205,10 @@ type Workload struct {
 	Capture    Capture // "" where not written
 	EgressMode string
 	Engine     Engine // "" where not written
+	// Inbound is whom ports let in that no policy speaks of, Opaque the ports that
+	// carry connections whatever their service says (Linkerd's annotations).
+	Inbound WrittenDefault
+	Opaque  []PortRange
 }
 
 // WrittenField is a field that a document has, and where.
@@ -193,7 +231,9 @@ type Endpoint struct {
 	Port     uint32 // 0: the service's target port
 	Locality string
 	Weight   uint32
-	Span     source.Span
+	// Labels choose the versions of an Istio external service that have it.
+	Labels map[string]string
+	Span   source.Span
 }
 
 // Capture is how traffic reaches the proxy.
@@ -239,13 +279,15 @@ func (r Ref) String() string {
 // External is a destination outside the mesh.
 type External struct {
 	Origin
+	Service    string // its name as a service; "": that of the document
 	Hosts      []string
 	HostsAt    []source.Span
 	Ports      []ServicePort
-	Resolution string // "dns", "static"
+	Resolution string // "dns", "dns-first" (the first address of each answer), "static"
 	Endpoints  []Endpoint
 	TLS        *ClientTLS
-	From       []string // namespaces that may use it; nil: its own
+	SANs       []string // for ClientTLS without names of its own
+	From       []string // namespaces that may use it; nil: its own, of Istio all
 }
 
 // Assumption declares names that exist outside this repository.
@@ -268,6 +310,9 @@ type Grant struct {
 	Origin
 	From []string // namespaces
 	To   []Ref    // empty: every service of the namespace
+	// Kinds are those of the documents, of the grant's own dialect, that may refer;
+	// nil: all, of every dialect.
+	Kinds []string
 }
 
 // Waiver is an accepted diagnostic.
@@ -276,5 +321,4 @@ type Waiver struct {
 	Fingerprint, Reason, Owner string
 	Code                       string // of the diagnostic, "" where not written
 	Expires                    time.Time
-	ExpiresAt                  source.Span
 }

@@ -3,6 +3,7 @@ package mesh
 import (
 	"time"
 
+	"github.com/mesh-compile/mesh-compile/compiler/locality"
 	"github.com/mesh-compile/mesh-compile/compiler/source"
 )
 
@@ -50,10 +51,30 @@ type TrafficSettings struct {
 // "maglev", "passthrough".
 type LoadBalancing struct {
 	Policy    string
-	Hash      *HashKey
-	TableSize uint64 // ring minimum or maglev table; 0: Envoy's default
-	SlowStart *time.Duration
-	Span      source.Span
+	Hash      []HashKey // in order; what is absent in a request adds nothing
+	TableSize uint64    // ring minimum or maglev table; 0: Envoy's default
+	SlowStart *SlowStart
+	Locality  *Locality
+	// AnyLocality is set where a document switches off the preference for near
+	// endpoints that its dialect has without a word.
+	AnyLocality bool
+	// PanicPercent is the share of healthy endpoints below which health is
+	// ignored; nil: the dialect's default.
+	PanicPercent *float64
+	Span         source.Span
+}
+
+// SlowStart lets the share of a new endpoint grow. Envoy SlowStartConfig.
+type SlowStart struct {
+	Window     time.Duration
+	MinPercent float64 // the share that it begins with
+	Aggression float64 // 1 grows linearly
+}
+
+// Locality says how the places of caller and endpoints decide.
+type Locality struct {
+	locality.Rule
+	Span source.Span
 }
 
 // HashKey is what consistent hashing hashes; exactly one is set.
@@ -67,7 +88,11 @@ type HashKey struct {
 type HashCookie struct {
 	Name, Path string
 	TTL        *time.Duration
+	Attributes []CookieAttribute // of a cookie that the proxy sets
 }
+
+// CookieAttribute is one such as SameSite=Lax, or Secure without a value.
+type CookieAttribute struct{ Name, Value string }
 
 // Connections of the pool to a service.
 type Connections struct {
@@ -78,8 +103,12 @@ type Connections struct {
 	KeepAlive             *KeepAlive
 	HTTP2                 string // "", "upgrade", "never", "as-client"
 	MaxConcurrentStreams  uint32
+	HTTP2KeepAlive        *HTTP2KeepAlive
 	Span                  source.Span
 }
+
+// HTTP2KeepAlive sends PING frames. Envoy connection_keepalive.
+type HTTP2KeepAlive struct{ Interval, Timeout time.Duration }
 
 // KeepAlive of TCP.
 type KeepAlive struct {
@@ -93,7 +122,9 @@ type CircuitBreaker struct {
 	MaxPendingRequests *uint32
 	MaxRequests        *uint32
 	MaxRetries         *uint32
-	Span               source.Span
+	// MaxConnectionsPerHost is for each endpoint; nil: no limit of its own.
+	MaxConnectionsPerHost *uint32
+	Span                  source.Span
 }
 
 // OutlierDetection ejects endpoints. nil fields: the dialect's default.
@@ -104,17 +135,36 @@ type OutlierDetection struct {
 	SplitLocalErrors         bool
 	Interval                 *time.Duration
 	BaseEjectionTime         *time.Duration
+	MaxEjectionTime          *time.Duration // nil: the longer of 5m and the base, as Envoy has it
 	MaxEjectionPercent       *uint32
 	MinHealthPercent         *uint32
-	Disabled                 bool
-	Span                     source.Span
+	SuccessRate              *SuccessRate
+	FailurePercentage        *FailurePercentage
+	// ErrorStatuses are the answers that count as errors; nil: every 5xx.
+	ErrorStatuses []uint32
+	Disabled      bool
+	Span          source.Span
+}
+
+// SuccessRate ejects endpoints that do worse than the others. nil: Envoy's default.
+type SuccessRate struct {
+	MinHosts, RequestVolume *uint32
+	StdevFactor             *float64
+}
+
+// FailurePercentage ejects endpoints that fail more than a share.
+type FailurePercentage struct {
+	Threshold               uint32
+	MinHosts, RequestVolume *uint32
 }
 
 // RetryBudget bounds concurrent retries. Envoy circuit_breakers.retry_budget.
 type RetryBudget struct {
 	Percent             float64
 	MinRetryConcurrency uint32
-	Span                source.Span
+	// Interval for which a request counts after it began; nil: while it is active.
+	Interval *time.Duration
+	Span     source.Span
 }
 
 // Fallback answers when the breaker is open or nobody is healthy.
@@ -209,6 +259,8 @@ type AccessRule struct {
 	// ServicePorts says that Operation.Ports are ports of the target's service
 	// (native); otherwise they are ports that the workload listens on (Istio).
 	ServicePorts bool
+	// Status answers what the rule denies; 0: 403. A rule with another one comes first.
+	Status uint32
 }
 
 // Source of a connection or request. Lists alternate; different fields must all
@@ -261,14 +313,21 @@ type TestCase struct {
 	Name string
 	Span source.Span
 	// From: a workload "namespace/name", or "" for a caller without identity.
-	From    string
-	FromAt  source.Span
-	To      Ref
-	Port    uint32
-	Method  string
-	Path    string
-	Headers map[string]string
-	Expect  TestExpect
+	From   string
+	FromAt source.Span
+	To     Ref
+	Port   uint32
+	// Gateway ("namespace/name") at which the request arrives, instead of To. Host is
+	// its authority, SNI the server name of its TLS (the host unless written), and
+	// ClientCertificate that it shows one that the listener's CA signed.
+	Gateway           string
+	GatewayAt         source.Span
+	Host, SNI         string
+	ClientCertificate bool
+	Method            string
+	Path              string
+	Headers           map[string]string
+	Expect            TestExpect
 }
 
 // TestExpect holds expectations; nil and zero values expect nothing.

@@ -55,10 +55,24 @@ type Match struct {
 	Cookies   []HeaderMatch
 	Ports     []uint32 // of the service; empty: every port
 	From      []Caller // any of; empty: every caller. Decided at compile time.
+	// StatPrefix names metrics that are kept for the match; "" keeps none of its own.
+	StatPrefix string
 	// GRPC restricts to gRPC requests; Path is then already set from service and method.
 	GRPC bool
-	Span source.Span
+	// SNI are server names of a TLS connection that is passed through, any of;
+	// empty: all.
+	SNI []HostName
+	// At are those for whom the match is, of who takes the route: gateways
+	// ("namespace/name") and AtSidecars; empty: all.
+	At []string
+	// Precedence is the place of the match among those of all routes of the target
+	// where Route.ByPrecedence is set: greater ones first, element by element.
+	Precedence []uint32
+	Span       source.Span
 }
+
+// AtSidecars stands for sidecars among the gateways of a match.
+const AtSidecars = "mesh"
 
 // Caller selects client workloads at compile time. Fields that are set must all
 // hold.
@@ -83,9 +97,22 @@ type Route struct {
 	// ServiceWhenUnmatched sends what no rule matched to the service itself;
 	// otherwise it is answered 404.
 	ServiceWhenUnmatched bool
-	// Gateways are gateways other than the mesh ("namespace/name"); OffMesh is
-	// set where sidecars do not take the route at all.
-	Gateways []string
+	// ByPrecedence merges the route with the others of its kind that are about the
+	// same target: Match.Precedence orders their matches, then the routes' names, and
+	// not the order of documents. A route of a namespace other than its target's is
+	// then for the clients of its own namespace alone.
+	ByPrecedence bool
+	// Connections are rules of their own for ports without requests (Istio's tcp
+	// and tls); they ask for nothing but SNI, ports and callers. Rules that ask
+	// nothing of requests hold there too, unless the route is Istio's.
+	Connections []*Rule
+	// Supersedes is set where other routes of the service are not in force beside this
+	// one, which is no error (Linkerd's ServiceProfile).
+	Supersedes bool
+	// Gateways that take the route, for Hosts (empty: all of the listener's).
+	// OffMesh is set where sidecars do not take it at all.
+	Gateways []GatewayRef
+	Hosts    []HostName
 	OffMesh  bool
 	// ExportTo are the namespaces that see the route; nil: all.
 	ExportTo []string
@@ -95,6 +122,11 @@ type Route struct {
 type RouteTarget struct {
 	Ref
 	External bool // native externalService
+	// Port and PortName narrow the route to a port of the service; where neither is
+	// set it is about all of them.
+	Port     uint32
+	PortName string
+	PortAt   source.Span
 }
 
 // Rule is one rule of a route. Exactly one of To, Redirect, Respond is set, or
@@ -162,8 +194,11 @@ type HeaderValue struct {
 
 // Redirect answers with a Location. At most one of Path and PrefixRewrite.
 type Redirect struct {
-	Scheme, Host  string
-	Port          uint32
+	Scheme, Host string
+	Port         uint32
+	// RequestPort names the service's port to which the request came, where that is
+	// not the scheme's.
+	RequestPort   bool
 	Path          string
 	PrefixRewrite *string
 	StripQuery    bool
@@ -201,7 +236,12 @@ type Retry struct {
 	BackoffBase        *time.Duration
 	BackoffMax         *time.Duration
 	AvoidPreviousHosts bool
-	Span               source.Span
+	// Safe is set where the document says that its requests are always safe to repeat
+	// (Linkerd's isRetryable).
+	Safe bool
+	// RemoteLocalities tries what is less near where a near endpoint failed.
+	RemoteLocalities bool
+	Span             source.Span
 }
 
 // Fault is injected on purpose.
@@ -232,10 +272,8 @@ type CORS struct {
 	Span             source.Span
 }
 
-// Sticky keeps a caller on its version: by a header's or cookie's hash.
+// Sticky keeps a caller on its version, by the hash of something that it repeats.
 type Sticky struct {
-	Header string
-	Cookie string
-	TTL    time.Duration
-	Span   source.Span
+	Key  HashKey
+	Span source.Span
 }

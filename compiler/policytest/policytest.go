@@ -91,6 +91,9 @@ func requestOf(m *check.Mesh, t *mesh.Test, c *mesh.TestCase) (reach.Request, er
 	for name, value := range c.Headers {
 		r.Headers[name] = []string{value}
 	}
+	if c.Gateway != "" {
+		return enter(m, c, r)
+	}
 	host, port := c.To.Host, c.Port
 	if host == "" {
 		s := m.Service(keyOf(t, c.To))
@@ -110,6 +113,32 @@ func requestOf(m *check.Mesh, t *mesh.Test, c *mesh.TestCase) (reach.Request, er
 	}
 	if r.To = host; port != 0 {
 		r.To += ":" + strconv.FormatUint(uint64(port), 10)
+	}
+	return r, nil
+}
+
+// enter is a request from outside at a gateway.
+func enter(m *check.Mesh, c *mesh.TestCase, r reach.Request) (reach.Request, error) {
+	r.Gateway, r.SNI, r.ClientCertificate = c.Gateway, c.SNI, c.ClientCertificate
+	port := c.Port
+	for _, w := range m.Workloads() {
+		for _, p := range w.Gateway {
+			if !slices.ContainsFunc(p.Listeners, func(l *check.GatewayListener) bool { return l.Gateway == c.Gateway }) || c.Port != 0 {
+				continue
+			}
+			if port != 0 {
+				return r, fmt.Errorf("gateway %s has several ports: name one", c.Gateway)
+			}
+			port = p.Number
+		}
+	}
+	host := c.Host
+	if host == "" {
+		host = "gateway.invalid" // connections name none
+	}
+	r.To = net.JoinHostPort(host, strconv.FormatUint(uint64(port), 10))
+	if _, written := r.Headers["host"]; !written && c.Host != "" {
+		r.Headers["host"] = []string{c.Host}
 	}
 	return r, nil
 }

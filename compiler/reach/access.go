@@ -29,7 +29,8 @@ type Access struct {
 	Rule     *mesh.AccessRule // nil where the default or the transport decided
 	Span     source.Span      // of the rule, or of what set the default
 	Reason   string           // for people, where no rule decided
-	// Status that the caller's application sees for a denial: 403, or 503 where
+	// Status that the caller's application sees for a denial: 403, that of the rule
+	// where it has its own, or 503 where
 	// the connection is refused; 0 for an allowed request and for a caller whose
 	// connection is closed.
 	Status uint32
@@ -137,6 +138,10 @@ func (j *judge) firstRule(rules []*mesh.AccessRule, c *caller, m *message) (*mes
 
 func (a Access) by(r *mesh.AccessRule, d Decision, t tri) Access {
 	a.Decision, a.Rule, a.Span = d, r, r.Span
+	if d == Deny && t == yes && r.Status != 0 {
+		a.Status = r.Status
+		return a
+	}
 	if t == maybe {
 		a.Reason = fmt.Sprintf("undecided: rule %q asks for something that the request does not say, such as an address", r.ID)
 	}

@@ -12,7 +12,8 @@ import (
 // Result is what happens to a request.
 type Result struct {
 	Request Request
-	Caller  *check.Workload // nil: no workload of this mesh
+	Caller  *check.Workload // whose proxy routes the request; nil: no workload of this mesh
+	Entry   *Entry          // of a request from outside that arrives at a gateway
 	Port    *check.Port     // that the request is for; nil: none that the caller may reach
 	Route   Route
 	Access  Access
@@ -51,8 +52,11 @@ func (e *Evaluator) Evaluate(r Request) (Result, error) {
 	if !ok {
 		return out, fmt.Errorf("destination %q: want host:port", r.To)
 	}
-	out.Caller = client
 	m := newMessage(&r)
+	if r.Gateway != "" {
+		return e.entered(out, who, host, number, m)
+	}
+	out.Caller = client
 	if client == nil {
 		return e.unrouted(out, who, host, number, m), nil
 	}

@@ -38,6 +38,9 @@ func (s *Sample) caller() *caller {
 // point picks a value in every dimension of a cube. It fails where it knows none
 // that fits, which does not prove that there is none.
 func (s *space) point(c cube, start int) (*Sample, bool) {
+	if s.spend(1); s.exhausted() {
+		return nil, false
+	}
 	out := &Sample{Method: "GET", Path: "/"}
 	var query, cookies []string
 	for i, d := range s.dims {

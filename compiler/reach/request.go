@@ -16,9 +16,16 @@ type Request struct {
 	// without a mesh identity, or the SPIFFE id of a caller outside this mesh.
 	From string
 	// To is host:port. Short names are looked up in the caller's namespace.
-	To     string
-	Method string // GET where empty
-	Path   string // with query; "/" where empty
+	To string
+	// Gateway ("namespace/name") is where a request from outside the mesh arrives; the
+	// port of To is then the gateway's, and its host what the client asks for. SNI is
+	// the server name of its TLS, the host where empty; ClientCertificate that it shows
+	// a certificate of the listener's CA.
+	Gateway           string
+	SNI               string
+	ClientCertificate bool
+	Method            string // GET where empty
+	Path              string // with query; "/" where empty
 	// Headers by name in any case; several values are several header lines.
 	Headers map[string][]string
 	// Peer is the address that the connection comes from, Client that of the

@@ -38,7 +38,7 @@ func (a Set) Intersect(b Set) Set {
 			if both, ok := a.space.intersect(x, y); ok {
 				out.cubes = append(out.cubes, both)
 			}
-			if len(out.cubes) > maxCubes {
+			if len(out.cubes) > maxCubes || a.space.exhausted() {
 				out.cubes, out.exact = a.cubes, false
 				return out
 			}

@@ -12,6 +12,7 @@ type space struct {
 	byKey    map[dimKey]int
 	full     []atomSet // by index: base dimensions, then opaque ones
 	owner    []int     // by index: the base dimension
+	spent    int       // cells of cubes that were looked at
 }
 
 // cube is a product of sets, one for each dimension; nil is everything.
@@ -85,8 +86,18 @@ func (s *predSet) add(preds []predicate) {
 	}
 }
 
-// maxCubes bounds what is computed; beyond it an answer is unproven.
-const maxCubes = 20_000
+// What is computed is bounded; beyond it an answer is unproven. maxCubes is for one set.
+// maxSpent is for all questions about one space, in cells of cubes, about a quarter of a
+// second: a document with thousands of rules that overlap would cost the cube of that.
+const (
+	maxCubes = 20_000
+	maxSpent = 1 << 24
+)
+
+// spend counts work on n cubes.
+func (s *space) spend(n int) { s.spent += n * len(s.full) }
+
+func (s *space) exhausted() bool { return s.spent > maxSpent }
 
 // cubes of a list of products. ok is false where there are too many.
 func (s *space) cubes(products []product) (out []cube, ok bool) {
@@ -94,7 +105,7 @@ func (s *space) cubes(products []product) (out []cube, ok bool) {
 		part := []cube{make(cube, len(s.full))}
 		for i := range p {
 			part = s.constrain(part, &p[i])
-			if len(part)+len(out) > maxCubes {
+			if len(part)+len(out) > maxCubes || s.exhausted() {
 				return nil, false
 			}
 		}
@@ -107,6 +118,7 @@ func (s *space) cubes(products []product) (out []cube, ok bool) {
 func (s *space) constrain(cubes []cube, l *literal) []cube {
 	base := s.byKey[l.dim]
 	alternatives := s.alternatives(s.dims[base], base, l)
+	s.spend(len(alternatives))
 	var out []cube
 	for _, c := range cubes {
 		for _, a := range alternatives {
@@ -191,6 +203,7 @@ func (s *space) get(c cube, dim int) atomSet {
 // intersect fails where nothing is in both.
 func (s *space) intersect(a, b cube) (cube, bool) {
 	out := make(cube, len(a))
+	s.spend(1)
 	for i := range a {
 		switch {
 		case a[i] == nil:
@@ -208,6 +221,7 @@ func (s *space) intersect(a, b cube) (cube, bool) {
 }
 
 func (s *space) overlaps(a, b cube) bool {
+	s.spend(1)
 	for i := range a {
 		if a[i] != nil && b[i] != nil && !a[i].overlaps(b[i]) {
 			return false
@@ -231,6 +245,7 @@ func (s *space) subtract(a, b cube) []cube {
 		if outside := have.subtract(b[i]); !outside.empty() {
 			piece := slices.Clone(rest)
 			piece[i] = outside
+			s.spend(1)
 			if !s.impossible(piece) {
 				out = append(out, piece)
 			}
@@ -246,6 +261,9 @@ func (s *space) subtractAll(from []cube, what []cube) (out []cube, ok bool) {
 	for _, b := range what {
 		var next []cube
 		for _, a := range out {
+			if s.exhausted() {
+				return from, false
+			}
 			next = append(next, s.subtract(a, b)...)
 		}
 		if out = next; len(out) > maxCubes {

@@ -242,28 +242,47 @@ func (v *Verifier) checkLeaf(a *Accepted, in artifact.Inclusion) error {
 // content are those of r. It returns the keys that signed.
 func CheckRelease(root *TrustedRoot, r *artifact.Release, now time.Time) (*ReleaseDoc, []Key, error) {
 	v := &Verifier{root: root}
+	a, err := v.checkWhole(r, State{}, now, v.checkSequence, v.checkTimes)
+	if err != nil {
+		return nil, nil, err
+	}
+	return a.Release, a.SignedBy, nil
+}
+
+// Check verifies a whole release for who passes it on to agents such as v.self,
+// which had the releases of last: what they would refuse is refused. It is
+// [CheckRelease], the audience, and the high-water mark.
+func (v *Verifier) Check(r *artifact.Release, last State, now time.Time) (*Accepted, error) {
+	return v.checkWhole(r, last, now, v.checkAudience, v.checkSequence, v.checkTimes)
+}
+
+func (v *Verifier) checkWhole(r *artifact.Release, last State, now time.Time, steps ...func(*Accepted, State, time.Time) error) (*Accepted, error) {
 	s, err := open(releaseType, r.Envelope())
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if err := v.checkRoot(State{}, now); err != nil {
-		return nil, nil, err
+	if err := v.checkRoot(last, now); err != nil {
+		return nil, err
 	}
-	doc, by, err := root.openRelease(s)
-	if err != nil {
-		return nil, nil, err
+	a := &Accepted{Digest: s.digest()}
+	if a.Release, a.SignedBy, err = v.root.openRelease(s); err != nil {
+		return nil, err
 	}
-	a := &Accepted{Release: doc, Digest: s.digest()}
-	for _, step := range []func(*Accepted, State, time.Time) error{v.checkSequence, v.checkTimes} {
-		if err := step(a, State{}, now); err != nil {
-			return nil, nil, err
+	for _, step := range steps {
+		if err := step(a, last, now); err != nil {
+			return nil, err
 		}
 	}
+	return a, a.Release.describes(r)
+}
+
+// describes refuses a document of another release.
+func (d *ReleaseDoc) describes(r *artifact.Release) error {
 	want := Describe(r)
-	if doc.Merkle != want.Merkle || doc.ContentDigest != want.ContentDigest ||
-		doc.Trust.BundleDigest != want.Trust.BundleDigest || doc.Tombstones != want.Tombstones {
-		return nil, nil, refuse(ReleaseContent, "verifying release %d: content %s under root %s is signed, the release is %s under %s",
-			doc.Sequence, doc.ContentDigest, doc.Merkle.Root, want.ContentDigest, want.Merkle.Root)
+	if d.Merkle == want.Merkle && d.ContentDigest == want.ContentDigest &&
+		d.Trust.BundleDigest == want.Trust.BundleDigest && d.Tombstones == want.Tombstones {
+		return nil
 	}
-	return doc, by, nil
+	return refuse(ReleaseContent, "verifying release %d: content %s under root %s is signed, the release is %s under %s",
+		d.Sequence, d.ContentDigest, d.Merkle.Root, want.ContentDigest, want.Merkle.Root)
 }

@@ -66,16 +66,17 @@ type inboundPort struct {
 	*check.Inbound
 	access PortAccess
 	idle   time.Duration // of a stream, 0: for ever
+	limits *check.PortLimits
 }
 
 func (p inboundPort) equal(o inboundPort) bool {
-	return p.Inbound == o.Inbound && p.idle == o.idle && p.access.equal(o.access)
+	return p.Inbound == o.Inbound && p.idle == o.idle && p.limits.Equal(o.limits) && p.access.equal(o.access)
 }
 
 func (g *Generator) inboundPorts(w *check.Workload, access Access) []inboundPort {
 	out := make([]inboundPort, len(w.Inbound))
 	for i, in := range w.Inbound {
-		out[i] = inboundPort{Inbound: in, access: access(w, in), idle: g.inboundIdle(in)}
+		out[i] = inboundPort{Inbound: in, access: access(w, in), idle: g.inboundIdle(in), limits: w.LimitsOf(in.Port)}
 	}
 	return out
 }

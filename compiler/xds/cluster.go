@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"net/netip"
@@ -17,6 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/mesh-compile/mesh-compile/compiler/check"
+	"github.com/mesh-compile/mesh-compile/compiler/locality"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
 
@@ -57,7 +59,11 @@ func (p *packer) outboundCluster(name string, b *check.Backend) *clusterv3.Clust
 		p.setLoadBalancing(out, b)
 	}
 	if t.PanicPercent != nil {
-		commonLB(out).HealthyPanicThreshold = &typev3.Percent{Value: float64(*t.PanicPercent)}
+		commonLB(out).HealthyPanicThreshold = &typev3.Percent{Value: *t.PanicPercent}
+	}
+	if b.LocalityRule().Weighted() {
+		commonLB(out).LocalityConfigSpecifier = &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig_{
+			LocalityWeightedLbConfig: &clusterv3.Cluster_CommonLbConfig_LocalityWeightedLbConfig{}}
 	}
 	out.TypedExtensionProtocolOptions = p.protocolOptions(httpOptions(b))
 	return out
@@ -144,6 +150,9 @@ func useSigned(c *clusterv3.Cluster, b *check.Backend, endpoints []mesh.Endpoint
 		return
 	case slices.ContainsFunc(endpoints, isName):
 		setType(c, clusterv3.Cluster_STRICT_DNS)
+		if b.FirstAddress {
+			setType(c, clusterv3.Cluster_LOGICAL_DNS)
+		}
 		c.DnsLookupFamily = clusterv3.Cluster_V4_PREFERRED
 		//lint:ignore SA1019 its successor is a cluster extension, which agents do not take
 		c.RespectDnsTtl = true
@@ -165,16 +174,42 @@ func useEDS(c *clusterv3.Cluster) {
 func assignment(cluster string, b *check.Backend, endpoints []mesh.Endpoint) *endpointv3.ClusterLoadAssignment {
 	var lb []*endpointv3.LbEndpoint
 	for _, e := range endpoints {
-		port := e.Port
-		if port == 0 {
-			port = b.Port.Number
+		lb = append(lb, lbEndpoint(e.Address, cmp.Or(e.Port, b.Port.Number), e.Weight))
+	}
+	out := &endpointv3.ClusterLoadAssignment{ClusterName: cluster}
+	if rule := b.LocalityRule(); rule.Weighted() {
+		out.Endpoints = byLocality(rule, endpoints, lb)
+	} else {
+		out.Endpoints = []*endpointv3.LocalityLbEndpoints{{LbEndpoints: lb}}
+	}
+	return out
+}
+
+// byLocality weighs the places of signed endpoints, for callers wherever they are.
+func byLocality(rule *locality.Rule, endpoints []mesh.Endpoint, lb []*endpointv3.LbEndpoint) []*endpointv3.LocalityLbEndpoints {
+	var groups []locality.Group
+	var out []*endpointv3.LocalityLbEndpoints
+	for i, e := range endpoints {
+		place, _ := locality.Parse(e.Locality)
+		k := slices.IndexFunc(groups, func(g locality.Group) bool { return g.Place == place })
+		if k < 0 {
+			k = len(groups)
+			groups = append(groups, locality.Group{Place: place})
+			out = append(out, &endpointv3.LocalityLbEndpoints{
+				Locality: &corev3.Locality{Region: place[0], Zone: place[1], SubZone: place[2]}})
 		}
-		lb = append(lb, lbEndpoint(e.Address, port, e.Weight))
+		groups[k].Weight += max(1, e.Weight)
+		out[k].LbEndpoints = append(out[k].LbEndpoints, lb[i])
 	}
-	return &endpointv3.ClusterLoadAssignment{
-		ClusterName: cluster,
-		Endpoints:   []*endpointv3.LocalityLbEndpoints{{LbEndpoints: lb}},
+	rule.Arrange(locality.Place{}, groups)
+	for k, g := range groups {
+		if g.Share > 0 {
+			out[k].LoadBalancingWeight = wrapperspb.UInt32(g.Share)
+		} else {
+			out[k].LbEndpoints = nil
+		}
 	}
+	return slices.DeleteFunc(out, func(l *endpointv3.LocalityLbEndpoints) bool { return len(l.LbEndpoints) == 0 })
 }
 
 func lbEndpoint(address string, port, weight uint32) *endpointv3.LbEndpoint {
@@ -207,8 +242,15 @@ func circuitBreakers(t *check.Traffic) *clusterv3.CircuitBreakers {
 			BudgetPercent:       &typev3.Percent{Value: r.Percent},
 			MinRetryConcurrency: wrapperspb.UInt32(r.MinRetryConcurrency),
 		}
+		if r.Interval != nil {
+			out.RetryBudget.BudgetInterval = durationpb.New(*r.Interval)
+		}
 	}
-	return &clusterv3.CircuitBreakers{Thresholds: []*clusterv3.CircuitBreakers_Thresholds{out}}
+	breakers := &clusterv3.CircuitBreakers{Thresholds: []*clusterv3.CircuitBreakers_Thresholds{out}}
+	if b.MaxConnectionsPerHost > 0 { // Envoy reads no other threshold of a host
+		breakers.PerHostThresholds = []*clusterv3.CircuitBreakers_Thresholds{{MaxConnections: wrapperspb.UInt32(b.MaxConnectionsPerHost)}}
+	}
+	return breakers
 }
 
 func keepAlive(k *mesh.KeepAlive) *clusterv3.UpstreamConnectionOptions {

@@ -29,7 +29,9 @@ type Generator struct {
 	scopes    *memo.Table[string, *scope]
 	inbound   *memo.Table[string, *List]
 	mu        sync.Mutex
-	listeners map[string]listenerSet // by workload
+	telemetry map[*check.Telemetry]uint64 // ids of these very values
+	listeners map[string]listenerSet      // by workload
+	gateways  map[string]*gatewaySet      // by workload
 }
 
 // NewGenerator returns a generator for m. What did not change since the previous
@@ -51,6 +53,8 @@ func NewGenerator(m *check.Mesh, previous *Generator) *Generator {
 		inbound:  memo.New(previous.inbound),
 	}
 	g.listeners = previous.takeListeners(m)
+	g.gateways = previous.takeGateways(m)
+	g.numberTelemetry(m, previous)
 	for _, s := range m.Services() {
 		info, ok := previous.services[s]
 		if !ok {
@@ -76,12 +80,20 @@ func (g *Generator) build(w *check.Workload, access Access) (Slice, error) {
 	if err != nil {
 		return Slice{}, err
 	}
-	listeners, err := g.listenersOf(w, scope.listener, access)
+	gateway, err := g.gateway(w, scope)
+	if err != nil {
+		return Slice{}, err
+	}
+	listeners, err := g.listenersOf(w, scope.listener, gateway, access)
 	if err != nil {
 		return Slice{}, err
 	}
 	inbound, err := g.inboundClusters(w)
-	return Slice{Listeners: listeners, Routes: scope.routes, Clusters: scope.clusters, Inbound: inbound}, err
+	out := Slice{Listeners: listeners, Routes: scope.routes, Clusters: scope.clusters, Inbound: inbound}
+	if gateway != nil {
+		out.Gateway = gateway.list
+	}
+	return out, err
 }
 
 // Backends returns what the outbound clusters of a workload's slice stand for, by
@@ -91,7 +103,11 @@ func (g *Generator) Backends(w *check.Workload) ([]*check.Backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing the backends of %s: %w", w.Key(), err)
 	}
-	return scope.backends, nil
+	gateway, err := g.gateway(w, scope)
+	if gateway != nil {
+		return gateway.backends, nil
+	}
+	return scope.backends, err
 }
 
 // listenerSet is a workload's listeners and what they were made from.
@@ -99,11 +115,13 @@ type listenerSet struct {
 	capture  mesh.Capture
 	ports    []inboundPort
 	outbound *byte // the first byte of the outbound listener's
+	gateway  *gatewaySet
+	tells    *check.Telemetry
 	list     *List
 }
 
 func (s *listenerSet) madeFrom(other *listenerSet) bool {
-	return s.capture == other.capture && s.outbound == other.outbound &&
+	return s.capture == other.capture && s.outbound == other.outbound && s.gateway == other.gateway && s.tells == other.tells &&
 		slices.EqualFunc(s.ports, other.ports, inboundPort.equal)
 }
 
@@ -120,9 +138,22 @@ func (g *Generator) takeListeners(m *check.Mesh) map[string]listenerSet {
 	return out
 }
 
-// listenersOf are the scope's outbound listener and the workload's inbound ones.
-func (g *Generator) listenersOf(w *check.Workload, outbound Resource, access Access) (*List, error) {
-	set := listenerSet{capture: w.Capture, ports: g.inboundPorts(w, access), outbound: &outbound.Bytes[0]}
+func (g *Generator) takeGateways(m *check.Mesh) map[string]*gatewaySet {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out := map[string]*gatewaySet{}
+	for key, set := range g.gateways {
+		if m.Workload(key) != nil {
+			out[key] = set
+		}
+	}
+	return out
+}
+
+// listenersOf are the scope's outbound listener, the workload's inbound ones, and
+// those of its gateways.
+func (g *Generator) listenersOf(w *check.Workload, outbound Resource, gateway *gatewaySet, access Access) (*List, error) {
+	set := listenerSet{capture: w.Capture, ports: g.inboundPorts(w, access), outbound: &outbound.Bytes[0], gateway: gateway, tells: w.Telemetry}
 	g.mu.Lock()
 	old, ok := g.listeners[w.Key()]
 	g.mu.Unlock()
@@ -133,6 +164,9 @@ func (g *Generator) listenersOf(w *check.Workload, outbound Resource, access Acc
 	if err != nil {
 		return nil, err
 	}
+	if gateway != nil {
+		own = append(own, gateway.listeners...)
+	}
 	set.list = newList(append(own, outbound))
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -141,7 +175,7 @@ func (g *Generator) listenersOf(w *check.Workload, outbound Resource, access Acc
 }
 
 func (g *Generator) inboundListeners(w *check.Workload, ports []inboundPort) ([]Resource, error) {
-	var p packer
+	p := reporter(w, mesh.ServerSide)
 	var out []Resource
 	add := func(name string, m message) error {
 		r, err := newResource(ListenerType, name, m)

@@ -1,9 +1,10 @@
 package xds
 
 import (
-	"time"
+	"slices"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/mesh-compile/mesh-compile/compiler/check"
@@ -17,26 +18,21 @@ func hashPolicies(r *check.Rule) []*routev3.RouteAction_HashPolicy {
 	if r.Sticky != nil {
 		out = append(out, stickyPolicy(r.Sticky))
 	}
-	seen := map[mesh.HashKey]bool{}
+	seen := map[string]bool{}
 	for _, d := range r.To {
-		key := hashKey(d.Backend)
-		if key == nil {
-			continue
-		}
-		plain := *key
-		if plain.Cookie != nil { // compare cookies by name, not by address
-			plain = mesh.HashKey{Header: "\x00cookie " + key.Cookie.Name}
-		}
-		if !seen[plain] {
-			seen[plain] = true
-			out = append(out, hashPolicy(key))
+		for i := range hashKeys(d.Backend) {
+			policy := hashPolicy(&hashKeys(d.Backend)[i])
+			if id := policy.String(); !seen[id] {
+				seen[id] = true
+				out = append(out, policy)
+			}
 		}
 	}
 	return out
 }
 
-// hashKey is nil unless the backend balances by a hash.
-func hashKey(b *check.Backend) *mesh.HashKey {
+// hashKeys are empty unless the backend balances by a hash.
+func hashKeys(b *check.Backend) []mesh.HashKey {
 	switch b.Traffic.LoadBalancing.Policy {
 	case "ring-hash", "maglev":
 		return b.Traffic.LoadBalancing.Hash
@@ -44,22 +40,22 @@ func hashKey(b *check.Backend) *mesh.HashKey {
 	return nil
 }
 
-// stickyPolicy is terminal: the version depends on nothing but the caller's key.
-func stickyPolicy(s *mesh.Sticky) *routev3.RouteAction_HashPolicy {
-	key := &mesh.HashKey{Header: s.Header}
-	if s.Cookie != "" {
-		key = &mesh.HashKey{Cookie: &mesh.HashCookie{Name: s.Cookie, Path: "/", TTL: positive(s.TTL)}}
+// tcpHash is what a TCP proxy hashes: of a connection there is only the address
+// that it comes from.
+func tcpHash(rule *check.Rule) []*typev3.HashPolicy {
+	for _, d := range rule.To {
+		if slices.ContainsFunc(hashKeys(d.Backend), func(k mesh.HashKey) bool { return k.SourceIP }) {
+			return []*typev3.HashPolicy{{PolicySpecifier: &typev3.HashPolicy_SourceIp_{SourceIp: &typev3.HashPolicy_SourceIp{}}}}
+		}
 	}
-	out := hashPolicy(key)
-	out.Terminal = true
-	return out
+	return nil
 }
 
-func positive(d time.Duration) *time.Duration {
-	if d <= 0 {
-		return nil
-	}
-	return &d
+// stickyPolicy is terminal: the version depends on nothing but the caller's key.
+func stickyPolicy(s *mesh.Sticky) *routev3.RouteAction_HashPolicy {
+	out := hashPolicy(&s.Key)
+	out.Terminal = true
+	return out
 }
 
 func hashPolicy(k *mesh.HashKey) *routev3.RouteAction_HashPolicy {
@@ -72,6 +68,9 @@ func hashPolicy(k *mesh.HashKey) *routev3.RouteAction_HashPolicy {
 		cookie := &routev3.RouteAction_HashPolicy_Cookie{Name: k.Cookie.Name, Path: k.Cookie.Path}
 		if k.Cookie.TTL != nil {
 			cookie.Ttl = durationpb.New(*k.Cookie.TTL)
+		}
+		for _, a := range k.Cookie.Attributes {
+			cookie.Attributes = append(cookie.Attributes, &routev3.RouteAction_HashPolicy_CookieAttribute{Name: a.Name, Value: a.Value})
 		}
 		out.PolicySpecifier = &routev3.RouteAction_HashPolicy_Cookie_{Cookie: cookie}
 	case k.Query != "":

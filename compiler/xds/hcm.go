@@ -18,7 +18,11 @@ import (
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
 
-const hcmFilter = "envoy.filters.network.http_connection_manager"
+const (
+	hcmFilter      = "envoy.filters.network.http_connection_manager"
+	rbacFilter     = "envoy.filters.http.rbac"
+	extAuthzFilter = "envoy.filters.http.ext_authz"
+)
 
 // Limits of Envoy's edge practice, which hold inside a mesh too.
 const (
@@ -56,6 +60,7 @@ func (p *packer) connectionManager(s *check.Settings, statPrefix string, path ma
 		PreserveExternalRequestId: true,
 		UpgradeConfigs:            []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: websocketUpgrade}},
 		AccessLog:                 p.accessLog(connectionLog, requestLog, path),
+		Tracing:                   p.tracing(),
 	}
 }
 
@@ -98,14 +103,15 @@ func (p *packer) outboundFilters() []*hcmv3.HttpFilter {
 	return []*hcmv3.HttpFilter{fault, cors, p.router()}
 }
 
-// inboundFilters enforce access before anything else happens.
-func (p *packer) inboundFilters(access PortAccess) []*hcmv3.HttpFilter {
+// inboundFilters enforce access before anything else happens: what is denied counts
+// towards no limit.
+func (p *packer) inboundFilters(access PortAccess, limits []*hcmv3.HttpFilter) []*hcmv3.HttpFilter {
 	var out []*hcmv3.HttpFilter
 	for _, r := range access.HTTP {
-		out = append(out, p.httpFilter("envoy.filters.http.rbac", r))
+		out = append(out, p.httpFilter(rbacFilter, r))
 	}
 	if access.ExtAuthz {
-		out = append(out, p.httpFilter("envoy.filters.http.ext_authz", &extauthzv3.ExtAuthz{
+		out = append(out, p.httpFilter(extAuthzFilter, &extauthzv3.ExtAuthz{
 			Services:            &extauthzv3.ExtAuthz_GrpcService{GrpcService: agentService()},
 			TransportApiVersion: corev3.ApiVersion_V3,
 			// Absent is closed; written for whoever reads the configuration.
@@ -116,6 +122,7 @@ func (p *packer) inboundFilters(access PortAccess) []*hcmv3.HttpFilter {
 			EncodeRawHeaders: true,
 		}))
 	}
+	out = append(out, limits...)
 	return append(out, p.router())
 }
 

@@ -2,18 +2,23 @@ package xds
 
 import (
 	"fmt"
+	"net/http"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	extauthzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
+	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	originaldstv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
 	networkextauthzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/ext_authz/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/mesh-compile/mesh-compile/compiler/check"
+	"github.com/mesh-compile/mesh-compile/compiler/envoymatch"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
 
@@ -123,7 +128,7 @@ const connectionAge = 24 * time.Hour
 // who calls from x-forwarded-client-cert, which nobody else can set.
 func (p *packer) inboundHCM(s *check.Settings, in inboundPort, secure bool) *hcmv3.HttpConnectionManager {
 	out := p.connectionManager(s, inboundListenerName(in.Port), pathAsJudged)
-	out.HttpFilters = p.inboundFilters(in.access)
+	out.HttpFilters = p.inboundFilters(in.access, p.rateLimitFilters(s, in))
 	// A WebSocket comes by extended CONNECT (RFC 8441) where the caller's proxy
 	// speaks HTTP/2; rules see the GET that it stands for.
 	out.Http2ProtocolOptions.AllowConnect = true
@@ -136,14 +141,14 @@ func (p *packer) inboundHCM(s *check.Settings, in inboundPort, secure bool) *hcm
 		out.ForwardClientCertDetails = hcmv3.HttpConnectionManager_SANITIZE_SET
 		out.SetCurrentClientCertDetails = &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{Uri: true}
 	}
-	out.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: inboundRoutes(s, in)}
+	out.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: p.inboundRoutes(s, in)}
 	return out
 }
 
 // inboundRoutes: timeouts and retries are the caller's, whose route knows what
 // may be repeated. Where it lets a stream be idle for longer than the connection
 // manager does, so does this one.
-func inboundRoutes(s *check.Settings, in inboundPort) *routev3.RouteConfiguration {
+func (p *packer) inboundRoutes(s *check.Settings, in inboundPort) *routev3.RouteConfiguration {
 	name := InboundClusterName(in.Port)
 	action := &routev3.RouteAction{
 		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: name},
@@ -160,11 +165,59 @@ func inboundRoutes(s *check.Settings, in inboundPort) *routev3.RouteConfiguratio
 		ValidateClusters: wrapperspb.Bool(false),
 		VirtualHosts: []*routev3.VirtualHost{{
 			Name: name, Domains: []string{"*"},
-			Routes: []*routev3.Route{{
-				Name:   name,
-				Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
-				Action: &routev3.Route_Route{Route: action},
-			}},
+			Routes: p.inboundTable(name, in, action),
 		}},
 	}
+}
+
+// inboundTable is the routes of one port, with the limits of each.
+func (p *packer) inboundTable(name string, in inboundPort, action *routev3.RouteAction) []*routev3.Route {
+	only := in.Access.Answered()
+	if only == nil {
+		return p.limitedRoutes(name, action, in.limits)
+	}
+	action.RateLimits = rateLimits(in.limits, "") // package check refuses limits of a rule here
+	return p.answered(name, in, only, &routev3.Route_Route{Route: action})
+}
+
+// answered sends to the application what the port answers at all. Everything else is
+// 404 whoever asks, so that no access filter is asked: the route leads nowhere.
+func (p *packer) answered(name string, in inboundPort, only []mesh.Operation, action *routev3.Route_Route) []*routev3.Route {
+	anything := &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}}
+	var out []*routev3.Route
+	for i := range only {
+		m := requestsOf(&only[i])
+		for _, match := range p.routeMatches(&m) {
+			out = append(out, &routev3.Route{Name: name, Match: match, Action: action})
+		}
+	}
+	return append(out, &routev3.Route{
+		Name: name + "|unrouted", Match: anything, TypedPerFilterConfig: p.unasked(in.access),
+		Action: &routev3.Route_DirectResponse{DirectResponse: directResponse(http.StatusNotFound, "")},
+	})
+}
+
+// unasked switches the filters off that decide access.
+func (p *packer) unasked(access PortAccess) map[string]*anypb.Any {
+	out := map[string]*anypb.Any{}
+	if len(access.HTTP) > 0 {
+		out[rbacFilter] = p.any(&rbacv3.RBACPerRoute{})
+	}
+	if access.ExtAuthz {
+		out[extAuthzFilter] = p.any(&extauthzv3.ExtAuthzPerRoute{Override: &extauthzv3.ExtAuthzPerRoute_Disabled{Disabled: true}})
+	}
+	return out
+}
+
+// requestsOf is an operation of a Server's route, which has at most one path and host,
+// as routes say it: the access rule about it knows the host with and without a port.
+func requestsOf(o *mesh.Operation) mesh.Match {
+	m := mesh.Match{Methods: o.Methods, Headers: o.Headers}
+	if len(o.Paths) > 0 {
+		m.Path = &o.Paths[0]
+	}
+	if len(o.Hosts) > 0 {
+		m.Authority = &mesh.StringMatch{Kind: mesh.Regex, Value: "(?i:" + envoymatch.Pattern(o.Hosts[0]) + ")(?::[0-9]*)?"}
+	}
+	return m
 }

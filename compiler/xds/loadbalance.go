@@ -1,6 +1,8 @@
 package xds
 
 import (
+	"math"
+
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
@@ -45,12 +47,12 @@ func (p *packer) setLoadBalancing(c *clusterv3.Cluster, b *check.Backend) {
 	}
 }
 
-// slowStart warms new endpoints up linearly from a tenth of their share, as Istio has it.
+// slowStart warms new endpoints up. The runtime key is of no layer that a proxy has.
 func slowStart(lb *mesh.LoadBalancing) *clusterv3.Cluster_SlowStartConfig {
 	return &clusterv3.Cluster_SlowStartConfig{
-		SlowStartWindow:  durationpb.New(*lb.SlowStart),
-		Aggression:       &corev3.RuntimeDouble{DefaultValue: 1, RuntimeKey: "slow_start.aggression"},
-		MinWeightPercent: &typev3.Percent{Value: 10},
+		SlowStartWindow:  durationpb.New(lb.SlowStart.Window),
+		Aggression:       &corev3.RuntimeDouble{DefaultValue: lb.SlowStart.Aggression, RuntimeKey: "slow_start.aggression"},
+		MinWeightPercent: &typev3.Percent{Value: lb.SlowStart.MinPercent},
 	}
 }
 
@@ -74,6 +76,11 @@ func outlierDetection(o *mesh.OutlierDetection) *clusterv3.OutlierDetection {
 		out.EnforcingConsecutiveLocalOriginFailure = enforced(o.ConsecutiveLocalErrors)
 		out.EnforcingLocalOriginSuccessRate = wrapperspb.UInt32(0)
 	}
+	setSuccessRate(out, o)
+	setFailurePercentage(out, o)
+	if o.MaxEjectionTime != nil {
+		out.MaxEjectionTime = durationpb.New(*o.MaxEjectionTime)
+	}
 	if o.Interval != nil {
 		out.Interval = durationpb.New(*o.Interval)
 	}
@@ -81,6 +88,37 @@ func outlierDetection(o *mesh.OutlierDetection) *clusterv3.OutlierDetection {
 		out.BaseEjectionTime = durationpb.New(*o.BaseEjectionTime)
 	}
 	return out
+}
+
+const always = 100 // percent of what is detected
+
+// stdevUnit: Envoy counts deviations in thousandths.
+const stdevUnit = 1000
+
+func setSuccessRate(out *clusterv3.OutlierDetection, o *mesh.OutlierDetection) {
+	s := o.SuccessRate
+	if s == nil {
+		return
+	}
+	out.EnforcingSuccessRate = wrapperspb.UInt32(always)
+	if o.SplitLocalErrors {
+		out.EnforcingLocalOriginSuccessRate = wrapperspb.UInt32(always)
+	}
+	out.SuccessRateMinimumHosts, out.SuccessRateRequestVolume = counted(s.MinHosts), counted(s.RequestVolume)
+	out.SuccessRateStdevFactor = wrapperspb.UInt32(uint32(math.Round(*s.StdevFactor * stdevUnit)))
+}
+
+func setFailurePercentage(out *clusterv3.OutlierDetection, o *mesh.OutlierDetection) {
+	f := o.FailurePercentage
+	if f == nil {
+		return
+	}
+	out.EnforcingFailurePercentage = wrapperspb.UInt32(always)
+	if o.SplitLocalErrors {
+		out.EnforcingFailurePercentageLocalOrigin = wrapperspb.UInt32(always)
+	}
+	out.FailurePercentageThreshold = wrapperspb.UInt32(f.Threshold)
+	out.FailurePercentageMinimumHosts, out.FailurePercentageRequestVolume = counted(f.MinHosts), counted(f.RequestVolume)
 }
 
 func counted(n *uint32) *wrapperspb.UInt32Value {

@@ -151,6 +151,9 @@ func (p *packer) tcpChain(port *check.Port, name string) *listenerv3.FilterChain
 	default:
 		proxy = tcpWeighted(port.Rules[0])
 	}
+	if len(port.Rules) == 1 {
+		proxy.HashPolicy = tcpHash(port.Rules[0])
+	}
 	return &listenerv3.FilterChain{
 		Name: name, FilterChainMatch: onPort(port.Number),
 		Filters: []*listenerv3.Filter{p.tcpProxy(name, proxy)},

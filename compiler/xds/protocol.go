@@ -1,14 +1,18 @@
 package xds
 
 import (
+	"strconv"
 	"strings"
 
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/matcher/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/mesh-compile/mesh-compile/compiler/check"
+	"github.com/mesh-compile/mesh-compile/compiler/envoymatch"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
 
@@ -25,12 +29,28 @@ func httpOptions(b *check.Backend) *httpv3.HttpProtocolOptions {
 	if c.MaxRequests > 0 {
 		common.MaxRequestsPerConnection = wrapperspb.UInt32(c.MaxRequests)
 	}
-	out := upstreamHTTP(b.Port.Protocol, c.HTTP2, http2Options(c.MaxConcurrentStreams))
+	out := upstreamHTTP(b.Port.Protocol, c.HTTP2, http2Options(c))
 	if out != nil {
 		out.CommonHttpProtocolOptions = common
 		out.UpstreamHttpProtocolOptions = nameOfRequest(b)
+		out.OutlierDetection = errorMatcher(b.Traffic.OutlierDetection)
 	}
 	return out
+}
+
+// errorMatcher says which answers outlier detection counts; nil: every 5xx.
+func errorMatcher(o *mesh.OutlierDetection) *httpv3.HttpProtocolOptions_OutlierDetection {
+	if o == nil || len(o.ErrorStatuses) == 0 {
+		return nil
+	}
+	var codes []string
+	for _, code := range o.ErrorStatuses {
+		codes = append(codes, strconv.Itoa(int(code)))
+	}
+	status := envoymatch.Header(mesh.HeaderMatch{Name: ":status", StringMatch: mesh.StringMatch{Kind: mesh.Regex, Value: strings.Join(codes, "|")}})
+	return &httpv3.HttpProtocolOptions_OutlierDetection{ErrorMatcher: &matcherv3.MatchPredicate{
+		Rule: &matcherv3.MatchPredicate_HttpResponseHeadersMatch{HttpResponseHeadersMatch: &matcherv3.HttpHeadersMatch{
+			Headers: []*routev3.HeaderMatcher{status}}}}}
 }
 
 // nameOfRequest makes the request's own host the server's name, sent and
@@ -84,9 +104,13 @@ func http2OrDefault(o *corev3.Http2ProtocolOptions) *corev3.Http2ProtocolOptions
 	return o
 }
 
-func http2Options(maxStreams uint32) *corev3.Http2ProtocolOptions {
-	if maxStreams == 0 {
-		return nil
+func http2Options(c *mesh.Connections) *corev3.Http2ProtocolOptions {
+	out := &corev3.Http2ProtocolOptions{}
+	if c.MaxConcurrentStreams > 0 {
+		out.MaxConcurrentStreams = wrapperspb.UInt32(c.MaxConcurrentStreams)
 	}
-	return &corev3.Http2ProtocolOptions{MaxConcurrentStreams: wrapperspb.UInt32(maxStreams)}
+	if k := c.HTTP2KeepAlive; k != nil {
+		out.ConnectionKeepalive = &corev3.KeepaliveSettings{Interval: durationpb.New(k.Interval), Timeout: durationpb.New(k.Timeout)}
+	}
+	return out
 }

@@ -7,6 +7,7 @@ import (
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	previoushostsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
+	previousprioritiesv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/priority/previous_priorities/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -53,6 +54,9 @@ func (p *packer) retryPolicy(rule *check.Rule) *routev3.RetryPolicy {
 	if r.AvoidPreviousHosts && !staysWithHash(rule) {
 		p.avoidPreviousHosts(out)
 	}
+	if r.RemoteLocalities {
+		p.goFurther(out)
+	}
 	return out
 }
 
@@ -72,7 +76,7 @@ func (p *packer) retryOn(r *mesh.Retry) string {
 // staysWithHash: Istio keeps a retry on the host of the hash.
 func staysWithHash(rule *check.Rule) bool {
 	return rule.Origin.Dialect == mesh.Istio &&
-		slices.ContainsFunc(rule.To, func(d check.Destination) bool { return hashKey(d.Backend) != nil })
+		slices.ContainsFunc(rule.To, func(d check.Destination) bool { return len(hashKeys(d.Backend)) > 0 })
 }
 
 // hostSelectionAttempts is how often another host is looked for, as Istio has it.
@@ -86,6 +90,20 @@ func (p *packer) avoidPreviousHosts(r *routev3.RetryPolicy) {
 			TypedConfig: p.any(&previoushostsv3.PreviousHostsPredicate{}),
 		},
 	}}
+}
+
+// priorityAttempts is how many tries a priority gets, as Istio has it
+// (core/route/retry).
+const priorityAttempts = 2
+
+// goFurther sends repetitions to what is less near.
+func (p *packer) goFurther(r *routev3.RetryPolicy) {
+	r.RetryPriority = &routev3.RetryPolicy_RetryPriority{
+		Name: "envoy.retry_priorities.previous_priorities",
+		ConfigType: &routev3.RetryPolicy_RetryPriority_TypedConfig{
+			TypedConfig: p.any(&previousprioritiesv3.PreviousPrioritiesConfig{UpdateFrequency: priorityAttempts}),
+		},
+	}
 }
 
 // inboundRetry repeats towards the workload's own application only what was

@@ -25,6 +25,7 @@ func (p *packer) routes(port *check.Port, rule *check.Rule, matches []mesh.Match
 			r := &routev3.Route{
 				Name:                    rule.ID,
 				Match:                   match,
+				StatPrefix:              matches[i].StatPrefix,
 				TypedPerFilterConfig:    perFilter,
 				RequestHeadersToAdd:     request.add,
 				RequestHeadersToRemove:  request.remove,
@@ -100,16 +101,19 @@ func hostRewrite(rule *check.Rule) string {
 }
 
 // maxStream bounds a stream. A gRPC client's own deadline (grpc-timeout) counts
-// where it is shorter than the route's timeout.
+// where it is shorter than the route's timeout. With it, Envoy forgets that timeout
+// (FilterUtility::finalTimeout, usingNewTimeouts), which is therefore said here, too.
 func maxStream(port *check.Port, rule *check.Rule) *routev3.RouteAction_MaxStreamDuration {
 	grpc := port.Protocol == mesh.GRPC && rule.Timeout > 0
 	if rule.MaxStream == nil && !grpc {
 		return nil
 	}
 	out := &routev3.RouteAction_MaxStreamDuration{}
-	if rule.MaxStream != nil {
-		out.MaxStreamDuration = durationpb.New(*rule.MaxStream)
+	longest := rule.Timeout
+	if rule.MaxStream != nil && (longest == 0 || *rule.MaxStream > 0 && *rule.MaxStream < longest) {
+		longest = *rule.MaxStream
 	}
+	out.MaxStreamDuration = durationpb.New(longest)
 	if grpc {
 		out.GrpcTimeoutHeaderMax = durationpb.New(rule.Timeout)
 	}

@@ -85,8 +85,9 @@ func (g *Generator) scope(w *check.Workload) (*scope, error) {
 }
 
 // scopeKey holds everything of a workload that its outbound side depends on:
-// which services it uses, where their short names are its own, and which matches
-// exist for it. Each part says its length.
+// which services it uses, where their short names are its own, what it reports, which
+// matches exist for it, and which rate-limit services it asks. Each part says its
+// length.
 func (g *Generator) scopeKey(w *check.Workload) string {
 	uses := g.usesOf(w)
 	local := ""
@@ -94,11 +95,14 @@ func (g *Generator) scopeKey(w *check.Workload) string {
 		local = w.Namespace
 	}
 	var key []byte
-	for _, part := range []string{string(w.Capture), strconv.FormatBool(w.AllowAnyEgress), local, uses.ids} {
+	for _, part := range []string{string(w.Capture), strconv.FormatBool(w.AllowAnyEgress), local, uses.ids, g.telemetryKey(w)} {
 		key = appendPart(key, part)
 	}
 	for _, p := range uses.asking {
 		key = appendPart(key, clientClass(p, w))
+	}
+	for _, b := range w.Limiters() {
+		key = appendPart(key, strconv.FormatUint(g.services[b.Port.Service].id, 10)+" "+ClusterName(b))
 	}
 	return string(key)
 }
@@ -122,7 +126,7 @@ func (g *Generator) makeScope(w *check.Workload) (*scope, error) {
 	if err != nil {
 		return nil, err
 	}
-	backends := reachable(w, ports)
+	backends := withLimiters(w, withCollectors(w, reachable(w, ports)))
 	clusters, err := g.outboundClusters(w, backends)
 	if err != nil {
 		return nil, err
@@ -135,7 +139,7 @@ func (g *Generator) makeScope(w *check.Workload) (*scope, error) {
 
 // outboundListener is the same for all scopes of capture none without fallbacks.
 func (g *Generator) outboundListener(w *check.Workload, ports []scopePort, backends []*check.Backend) (Resource, error) {
-	var p packer
+	p := reporter(w, mesh.ClientSide)
 	var l *listenerv3.Listener
 	if w.Capture == mesh.CaptureRedirect {
 		l = p.redirectListener(g.settings, ports, backends, w.AllowAnyEgress)
@@ -253,10 +257,14 @@ func reachable(client *check.Workload, ports []scopePort) []*check.Backend {
 			}
 		}
 	}
-	names := make(map[*check.Backend]string, len(out))
-	for _, b := range out {
+	sortBackends(out)
+	return out
+}
+
+func sortBackends(list []*check.Backend) {
+	names := make(map[*check.Backend]string, len(list))
+	for _, b := range list {
 		names[b] = ClusterName(b)
 	}
-	slices.SortFunc(out, func(a, b *check.Backend) int { return strings.Compare(names[a], names[b]) })
-	return out
+	slices.SortFunc(list, func(a, b *check.Backend) int { return strings.Compare(names[a], names[b]) })
 }

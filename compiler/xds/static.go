@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -32,10 +33,16 @@ type StaticOptions struct {
 	AdminPath string
 	// Bind replaces where a listener of this name binds, "ip:port".
 	Bind map[string]string
+	// Files are what gateways take from mounted directories, by the directory's name.
+	// For those that it does not have, the workload's own stand in.
+	Files map[string]Files
 	// AgentPath is the Unix socket that answers ext_authz.
 	AgentPath string
 	Node      string
 }
+
+// Files are the PEM files of one directory; what it does not have is nil.
+type Files struct{ Certificate, Key, CA []byte }
 
 // StaticBootstrap makes one self-contained Envoy configuration of a slice: what
 // Envoy would ask the agent for stands inline. It is for people, for `envoy
@@ -63,9 +70,14 @@ func StaticRuntime() *bootstrapv3.LayeredRuntime {
 		Name: "static",
 		LayerSpecifier: &bootstrapv3.RuntimeLayer_StaticLayer{StaticLayer: &structpb.Struct{Fields: map[string]*structpb.Value{
 			"re2.max_program_size.error_level": structpb.NewNumberValue(MaxRegexProgram),
+			DescriptorFormat:                   structpb.NewBoolValue(true),
 		}}},
 	}}}
 }
+
+// DescriptorFormat is the runtime flag by which a rate limit's descriptor holds what its
+// format says of the request. Without it all callers would share one count.
+const DescriptorFormat = "envoy.reloadable_features.enable_formatter_for_ratelimit_action_descriptor_value"
 
 // MaxRegexProgram is the RE2 program size that every proxy's bootstrap allows.
 const MaxRegexProgram = 32768
@@ -215,6 +227,9 @@ func (b *staticBuilder) inlineMessage(m proto.Message) error {
 }
 
 func (b *staticBuilder) inlineSecrets(c *tlsv3.CommonTlsContext) {
+	if b.inlineFiles(c) {
+		return
+	}
 	if len(c.TlsCertificateSdsSecretConfigs) > 0 {
 		c.TlsCertificateSdsSecretConfigs = nil
 		c.TlsCertificates = []*tlsv3.TlsCertificate{{
@@ -229,6 +244,40 @@ func (b *staticBuilder) inlineSecrets(c *tlsv3.CommonTlsContext) {
 	validation := combined.DefaultValidationContext
 	validation.TrustedCa = dataSource(string(b.Roots), false)
 	c.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: validation}
+}
+
+func (b *staticBuilder) files(name string) Files {
+	if f, ok := b.Files[name]; ok {
+		return f
+	}
+	return Files{Certificate: b.Certificate, Key: b.Key, CA: b.Roots}
+}
+
+// inlineFiles is for a gateway's TLS, whose certificates are files; false is the mesh's.
+func (b *staticBuilder) inlineFiles(c *tlsv3.CommonTlsContext) bool {
+	found := false
+	for _, s := range c.TlsCertificateSdsSecretConfigs {
+		name, ok := strings.CutPrefix(s.Name, FileCertificate)
+		if !ok {
+			return false
+		}
+		found = true
+		c.TlsCertificates = append(c.TlsCertificates, &tlsv3.TlsCertificate{
+			CertificateChain: dataSource(string(b.files(name).Certificate), false),
+			PrivateKey:       dataSource(string(b.files(name).Key), false),
+		})
+	}
+	if !found {
+		return false
+	}
+	c.TlsCertificateSdsSecretConfigs = nil
+	if combined := c.GetCombinedValidationContext(); combined != nil {
+		name := strings.TrimPrefix(combined.ValidationContextSdsSecretConfig.Name, FileCA)
+		validation := combined.DefaultValidationContext
+		validation.TrustedCa = dataSource(string(b.files(name).CA), false)
+		c.ValidationContextType = &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: validation}
+	}
+	return true
 }
 
 // inlineAny opens an Any, inlines within, and closes it again.

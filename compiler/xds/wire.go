@@ -6,6 +6,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/mesh-compile/mesh-compile/compiler/check"
 )
 
 // message is a generated Envoy message, which carries Envoy's own constraints.
@@ -34,7 +36,13 @@ func newResource(typeURL, name string, m message) (Resource, error) {
 
 // packer puts messages into Any, whose content ValidateAll does not reach, and
 // keeps the first error.
-type packer struct{ err error }
+type packer struct {
+	err error
+
+	// Of listeners: what they report, nil for the default, and whose they are.
+	reports  *check.Reporting
+	workload string
+}
 
 func (p *packer) any(m message) *anypb.Any {
 	data, err := encode(m)

@@ -48,11 +48,12 @@ type Slice struct {
 	Routes    *List // of every workload with the same scope
 	Clusters  *List // outbound, of every workload with the same scope
 	Inbound   *List // clusters of the workload's own ports
+	Gateway   *List // of the gateways that it serves: routes, and clusters besides; nil for none
 }
 
 // Lists returns the lists that are not empty.
 func (s Slice) Lists() []*List {
-	return slices.DeleteFunc([]*List{s.Listeners, s.Routes, s.Clusters, s.Inbound},
+	return slices.DeleteFunc([]*List{s.Listeners, s.Routes, s.Clusters, s.Inbound, s.Gateway},
 		func(l *List) bool { return l == nil || len(l.Resources) == 0 })
 }
 

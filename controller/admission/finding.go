@@ -1,14 +1,10 @@
 package admission
 
 import (
-	"fmt"
-	"strings"
-
-	"go.yaml.in/yaml/v3"
+	"slices"
 
 	"github.com/mesh-compile/mesh-compile/compiler"
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
-	"github.com/mesh-compile/mesh-compile/compiler/source"
 	"github.com/mesh-compile/mesh-compile/controller/objects"
 )
 
@@ -34,28 +30,68 @@ func (f *Finding) refuses() bool {
 
 // introduced returns what a change brings in: findings that did not stand before,
 // and all of the changed object itself. One error often hides others: what comes to
-// light in another object that was in error before is marked as unmasked.
+// light in another object that was in error before is marked as unmasked, unless it is
+// also about the changed one: else any object in error would let others contradict it.
 func introduced(before, after *compiler.Result, set *objects.Set, path string) []Finding {
-	stood, broken := map[string]int{}, map[string]bool{}
-	for i := range before.Diagnostics {
-		d := &before.Diagnostics[i]
+	gone, come := difference(before.Diagnostics, after.Diagnostics, path)
+	stood := map[string]int{}
+	for _, d := range gone {
 		stood[d.Fingerprint()]++
-		if d.Severity >= diag.Error && !d.Waived {
-			broken[d.Span.File] = true
-		}
 	}
 	var out []Finding
-	for _, d := range after.Diagnostics {
+	for _, d := range come {
 		print := d.Fingerprint()
 		stood[print]--
 		if d.Span.File == path || stood[print] < 0 {
-			for _, f := range findings(set, diag.List{d}) {
-				f.unmasked = d.Span.File != path && broken[d.Span.File]
+			for _, f := range findings(set, diag.List{*d}) {
+				f.unmasked = !about(d, path) && broken(before.Diagnostics, d.Span.File)
 				out = append(out, f)
 			}
 		}
 	}
 	return out
+}
+
+// difference walks two sorted lists and returns what is in one alone, and all that is
+// said about a file: most of what stood still stands as it was.
+func difference(before, after diag.List, path string) (gone, come []*diag.Diagnostic) {
+	for len(before) > 0 || len(after) > 0 {
+		order := 0
+		switch {
+		case len(before) == 0:
+			order = 1
+		case len(after) == 0:
+			order = -1
+		default:
+			order = diag.Compare(&before[0], &after[0])
+		}
+		about := order == 0 && after[0].Span.File == path
+		if order < 0 || about {
+			gone = append(gone, &before[0])
+		}
+		if order > 0 || about {
+			come = append(come, &after[0])
+		}
+		if order <= 0 {
+			before = before[1:]
+		}
+		if order >= 0 {
+			after = after[1:]
+		}
+	}
+	return gone, come
+}
+
+// about reports whether a finding is of a file, or explained by it.
+func about(d *diag.Diagnostic, file string) bool {
+	return d.Span.File == file || slices.ContainsFunc(d.Related, func(r diag.Related) bool { return r.Span.File == file })
+}
+
+// broken reports whether an error stands in a file.
+func broken(list diag.List, file string) bool {
+	return slices.ContainsFunc(list, func(d diag.Diagnostic) bool {
+		return d.Span.File == file && d.Severity >= diag.Error && !d.Waived
+	})
 }
 
 // findings shows diagnostics by object and field; those that were waived are left out.
@@ -67,12 +103,12 @@ func findings(set *objects.Set, list diag.List) []Finding {
 			continue
 		}
 		f := Finding{Code: string(d.Code), Severity: d.Severity.String(), Message: d.Message, Curable: compiler.Curable(d.Code)}
-		f.Object, f.Field = locate(set, d.Span)
+		f.Object, f.Field = objects.Locate(set, d.Span)
 		if f.Object == "" {
 			f.Object = d.Object
 		}
 		for _, rel := range d.Related {
-			object, field := locate(set, rel.Span)
+			object, field := objects.Locate(set, rel.Span)
 			f.Related = append(f.Related, place(object, field)+rel.Message)
 		}
 		if d.Fix != nil {
@@ -84,68 +120,4 @@ func findings(set *objects.Set, list diag.List) []Finding {
 		out = append(out, f)
 	}
 	return out
-}
-
-// locate names the object and the field at a place of a rendered file.
-func locate(set *objects.Set, at source.Span) (object, field string) {
-	data, ok := set.Get(at.File)
-	var doc yaml.Node
-	if !ok || yaml.Unmarshal(data, &doc) != nil || len(doc.Content) == 0 {
-		return "", ""
-	}
-	root := doc.Content[0]
-	meta := value(root, "metadata")
-	object = text(meta, "name")
-	if ns := text(meta, "namespace"); ns != "" {
-		object = ns + "/" + object
-	}
-	descend(root, "", at.Start, &field)
-	return text(root, "kind") + " " + object, strings.TrimPrefix(field, ".")
-}
-
-// descend leaves in found the path of the last value that begins, with its key, at
-// or before the place: values come in the order of the text.
-func descend(n *yaml.Node, path string, at source.Pos, found *string) {
-	visit := func(begin, v *yaml.Node, path string) {
-		if begin.Line < at.Line || begin.Line == at.Line && begin.Column <= at.Column {
-			*found = path
-			descend(v, path, at, found)
-		}
-	}
-	switch n.Kind {
-	case yaml.MappingNode:
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			visit(n.Content[i], n.Content[i+1], path+key(n.Content[i].Value))
-		}
-	case yaml.SequenceNode:
-		for i, item := range n.Content {
-			visit(item, item, fmt.Sprintf("%s[%d]", path, i))
-		}
-	}
-}
-
-// key is one step of a field path; keys with dots are quoted, as kubectl does.
-func key(name string) string {
-	if strings.ContainsAny(name, "./[]") {
-		return fmt.Sprintf("[%q]", name)
-	}
-	return "." + name
-}
-
-func value(n *yaml.Node, name string) *yaml.Node {
-	if n != nil && n.Kind == yaml.MappingNode {
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			if n.Content[i].Value == name {
-				return n.Content[i+1]
-			}
-		}
-	}
-	return nil
-}
-
-func text(n *yaml.Node, name string) string {
-	if v := value(n, name); v != nil {
-		return v.Value
-	}
-	return ""
 }

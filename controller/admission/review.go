@@ -1,18 +1,16 @@
 package admission
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
-	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/mesh-compile/mesh-compile/compiler"
 	"github.com/mesh-compile/mesh-compile/controller/objects"
 )
 
@@ -44,6 +42,10 @@ type Verdict struct {
 type Options struct {
 	// Base returns the objects of the cluster, nil while they are not all read.
 	Base func() *objects.Set
+	// Live asks the API server for one object, nil or an error where there is none. With
+	// it, an object that was admitted and is not stored refuses no other: whoever reaches
+	// the webhook's port can send a review of a write that nobody makes.
+	Live func(context.Context, Ref) (*unstructured.Unstructured, error)
 	Log  *slog.Logger
 	// Timeout of one review; 5 s where zero. The API server waits 10 s by default.
 	Timeout time.Duration
@@ -54,6 +56,7 @@ type Reviewer struct {
 	opt   Options
 	base  base
 	slots chan struct{} // compilations at a time; one that ran out of time keeps its slot
+	turns chan struct{} // holds one
 }
 
 // ErrNotReady says that the objects of the cluster are not all read yet.
@@ -64,16 +67,21 @@ func New(opt Options) *Reviewer {
 	if opt.Timeout == 0 {
 		opt.Timeout = 5 * time.Second
 	}
-	return &Reviewer{opt: opt, slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Reviewer{opt: opt, slots: make(chan struct{}, runtime.GOMAXPROCS(0)), turns: make(chan struct{}, 1)}
 }
 
 // Review judges a write. An error means that there is no verdict: the caller's
 // failure policy decides.
 func (r *Reviewer) Review(ctx context.Context, req Request) (Verdict, error) {
-	if !compiled(req.Group, req.Kind) {
+	if _, compiled := objects.KindOf(req.Group, req.Kind); !compiled {
 		return Verdict{Allowed: true}, nil
 	}
-	v, err := within(ctx, r, func() (Verdict, error) { return r.review(req) })
+	ctx, cancel := context.WithTimeout(ctx, r.opt.Timeout)
+	defer cancel()
+	v, err := r.confirmed(ctx, req)
 	if err != nil {
 		return Verdict{}, fmt.Errorf("reviewing %s %s/%s: %w", req.Kind, req.Namespace, req.Name, err)
 	}
@@ -82,12 +90,12 @@ func (r *Reviewer) Review(ctx context.Context, req Request) (Verdict, error) {
 
 // All returns the findings of everything that is there, for audits.
 func (r *Reviewer) All(ctx context.Context) ([]Finding, error) {
-	found, err := within(ctx, r, func() ([]Finding, error) {
-		set, result, err := r.base.current(r.opt.Base())
+	found, err := within(ctx, r, func(context.Context) ([]Finding, error) {
+		now, err := r.base.current(r.opt.Base(), true)
 		if err != nil {
 			return nil, err
 		}
-		return findings(set, result.Diagnostics), nil
+		return findings(now.set, now.result.Diagnostics), nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("judging the objects of the cluster: %w", err)
@@ -95,47 +103,39 @@ func (r *Reviewer) All(ctx context.Context) ([]Finding, error) {
 	return found, nil
 }
 
-func compiled(group, kind string) bool {
-	return slices.ContainsFunc(objects.Kinds(), func(k objects.Kind) bool { return k.Group == group && k.Kind == kind })
-}
+// between is how long Follow leaves the processors to reviews: a burst of changes
+// costs one compilation in each such time.
+const between = 50 * time.Millisecond
 
-func (r *Reviewer) review(req Request) (Verdict, error) {
-	set, before, err := r.base.current(r.opt.Base())
-	if err != nil {
-		return Verdict{}, err
-	}
-	path := objects.Path(req.Group, req.Kind, req.Namespace, req.Name)
-	if req.Operation == Delete {
-		after, _ := compiler.Compile(set.Without(path), lintAfter(before))
-		if !req.DryRun {
-			r.base.forget(path)
+// Follow compiles what the cluster holds when changed says that it became another,
+// until ctx ends, so that the next review finds it. One that comes earlier waits for
+// the same compilation.
+func (r *Reviewer) Follow(ctx context.Context, changed <-chan struct{}) {
+	for waiting := true; ; {
+		if waiting {
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return
+			}
 		}
-		return warn(introduced(before, after, set, path)), nil
+		_, err := within(ctx, r, func(context.Context) (*state, error) { return r.base.current(r.opt.Base(), false) })
+		waiting = !errors.Is(err, ErrNotReady) // it becomes ready without a change
+		if err != nil && waiting && ctx.Err() == nil {
+			r.opt.Log.Warn("compiling the objects of the cluster", "error", err)
+		}
+		select {
+		case <-time.After(between):
+		case <-ctx.Done():
+			return
+		}
 	}
-	data, err := objects.Render(req.Object)
-	if err != nil {
-		return Verdict{}, err
-	}
-	if old, ok := set.Get(path); ok && bytes.Equal(old, data) {
-		return Verdict{Allowed: true}, nil // status, or metadata that the compiler does not read
-	}
-	changed := set.With(path, data)
-	after, _ := compiler.Compile(changed, lintAfter(before))
-	v := judge(introduced(before, after, changed, path))
-	if v.Allowed && !req.DryRun {
-		r.base.admit(path, data)
-	}
-	return v, nil
-}
-
-func lintAfter(previous *compiler.Result) compiler.Options {
-	return compiler.Options{LintOnly: true, Previous: previous}
 }
 
 // within runs a compilation within the time of a review. Compile cannot be stopped:
 // one that takes longer goes on in its slot, so that a hostile object costs slots
 // and never more.
-func within[T any](ctx context.Context, r *Reviewer, run func() (T, error)) (T, error) {
+func within[T any](ctx context.Context, r *Reviewer, run func(context.Context) (T, error)) (T, error) {
 	var none T
 	ctx, cancel := context.WithTimeout(ctx, r.opt.Timeout)
 	defer cancel()
@@ -153,10 +153,12 @@ func within[T any](ctx context.Context, r *Reviewer, run func() (T, error)) (T, 
 		defer func() { <-r.slots }()
 		defer func() {
 			if p := recover(); p != nil {
-				done <- outcome{err: fmt.Errorf("bug of the compiler: %v", p)}
+				r.opt.Log.Error("bug of the compiler", "panic", p)
+				what, _, _ := strings.Cut(fmt.Sprint(p), "\n") // the rest is its stack
+				done <- outcome{err: fmt.Errorf("bug of the compiler: %s", what)}
 			}
 		}()
-		value, err := run()
+		value, err := run(ctx)
 		done <- outcome{value, err}
 	}()
 	select {

@@ -88,7 +88,7 @@ func TestRemembered(t *testing.T) {
 	}
 }
 
-func object(t *testing.T, text string) *unstructured.Unstructured {
+func object(t testing.TB, text string) *unstructured.Unstructured {
 	t.Helper()
 	u := &unstructured.Unstructured{}
 	if err := yaml.Unmarshal([]byte(text), &u.Object); err != nil {
@@ -97,7 +97,7 @@ func object(t *testing.T, text string) *unstructured.Unstructured {
 	return u
 }
 
-func with(t *testing.T, set *objects.Set, u *unstructured.Unstructured) *objects.Set {
+func with(t testing.TB, set *objects.Set, u *unstructured.Unstructured) *objects.Set {
 	t.Helper()
 	data, err := objects.Render(u)
 	if err != nil {
@@ -106,7 +106,7 @@ func with(t *testing.T, set *objects.Set, u *unstructured.Unstructured) *objects
 	return set.With(objects.PathOf(u), data)
 }
 
-func request(t *testing.T, operation, text string) admission.Request {
+func request(t testing.TB, operation, text string) admission.Request {
 	t.Helper()
 	u := object(t, text)
 	gvk := u.GroupVersionKind()

@@ -43,8 +43,11 @@ func (e encoding) is(list []endpoints.Endpoint) bool {
 	return len(list) > 0 && len(e.of) == len(list) && &e.of[0] == &list[0]
 }
 
-// clustersField is EndpointsUpdate.clusters.
-const clustersField protowire.Number = 1
+// Fields of EndpointsUpdate.
+const (
+	clustersField protowire.Number = 1
+	localityField protowire.Number = 2
+)
 
 // get returns a change as an entry of an update's list, for an agent in a zone.
 func (s *encodings) get(c endpoints.Change, zone string) ([]byte, error) {
@@ -112,10 +115,13 @@ func near(list []endpoints.Endpoint, zone string) []endpoints.Endpoint {
 // send writes changes in messages of bounded size, and returns how large they were.
 func (s *Server) send(stream deliveryv1.Delivery_WatchEndpointsServer, changes []endpoints.Change, at *place) (sent int, err error) {
 	var data []byte
+	if where := at.news(); where != "" {
+		data = protowire.AppendString(protowire.AppendTag(nil, localityField, protowire.BytesType), where)
+	}
 	for _, c := range changes {
 		zone := ""
 		if hinted(c.Endpoints) {
-			zone = at.get()
+			zone = at.zone()
 		}
 		entry, err := s.encodings.get(c, zone)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -26,18 +27,36 @@ type subscription struct {
 // place is where an agent is, which is known when its pod takes traffic for the
 // first time.
 type place struct {
-	find func() string
-	zone string
-	next time.Time // to look
+	find     func() string
+	locality string
+	next     time.Time // to look
+	told     bool
 }
 
 const placeInterval = 10 * time.Second
 
-func (p *place) get() string {
-	if now := time.Now(); p.zone == "" && !now.Before(p.next) {
-		p.zone, p.next = p.find(), now.Add(placeInterval)
+func (p *place) look() {
+	if now := time.Now(); p.locality == "" && !now.Before(p.next) {
+		p.locality, p.next = p.find(), now.Add(placeInterval)
 	}
-	return p.zone
+}
+
+// zone is the name of the zone, which Kubernetes' hints speak of.
+func (p *place) zone() string {
+	p.look()
+	_, rest, _ := strings.Cut(p.locality, "/")
+	zone, _, _ := strings.Cut(rest, "/")
+	return zone
+}
+
+// news is the locality if the agent does not know it yet.
+func (p *place) news() string {
+	p.look()
+	if p.told {
+		return ""
+	}
+	p.told = p.locality != ""
+	return p.locality
 }
 
 // WatchEndpoints implements deliveryv1.DeliveryServer. A name that the signed
@@ -53,7 +72,9 @@ func (s *Server) WatchEndpoints(stream deliveryv1.Delivery_WatchEndpointsServer)
 	defer end.Stop()
 	pause := time.NewTimer(0) // between two updates
 	defer pause.Stop()
-	sub := subscription{watch: s.opt.Endpoints.Watch(), place: place{find: func() string { return s.zone(stream.Context()) }}}
+	find, stop := s.lookAgain()
+	defer stop()
+	sub := subscription{watch: s.opt.Endpoints.Watch(), place: place{find: func() string { return s.locality(stream.Context()) }}}
 	defer sub.watch.Close()
 	rested := false
 	for {
@@ -80,6 +101,13 @@ func (s *Server) WatchEndpoints(stream deliveryv1.Delivery_WatchEndpointsServer)
 			}
 			rested = false
 			pause.Reset(min(time.Duration(sent)*pauseForByte, maxPause))
+		case <-find:
+			if _, err := s.send(stream, nil, &sub.place); err != nil {
+				return err
+			}
+			if sub.place.told {
+				find = nil
+			}
 		case <-changed:
 		case err := <-failed:
 			return err
@@ -158,11 +186,20 @@ func (sub *subscription) follow(rs releases) (unknown int) {
 	return len(sub.asked) - len(names)
 }
 
-// zone returns where a call comes from.
-func (s *Server) zone(ctx context.Context) string {
+// lookAgain ticks as long as the place of an agent may become known.
+func (s *Server) lookAgain() (<-chan time.Time, func()) {
+	if s.opt.Locality == nil {
+		return nil, func() {}
+	}
+	ticker := time.NewTicker(placeInterval)
+	return ticker.C, ticker.Stop
+}
+
+// locality returns where a call comes from.
+func (s *Server) locality(ctx context.Context) string {
 	address, err := netip.ParseAddr(host(ctx))
-	if err != nil || s.opt.Zone == nil {
+	if err != nil || s.opt.Locality == nil {
 		return ""
 	}
-	return s.opt.Zone(address)
+	return s.opt.Locality(address)
 }

@@ -224,7 +224,7 @@ func TestReports(t *testing.T) {
 // TestZone: agents of two zones are told of the endpoints that are for theirs.
 func TestZone(t *testing.T) {
 	zone := "a"
-	h := startWith(t, func(o *Options) { o.Zone = func(netip.Addr) string { return zone } })
+	h := startWith(t, func(o *Options) { o.Locality = func(netip.Addr) string { return "eu/" + zone } })
 	const cluster = "outbound|8080||bank.shop"
 	h.publish(t, shop(t, 1))
 	list := at("10.0.0.1", "10.0.0.2")
@@ -242,6 +242,9 @@ func TestZone(t *testing.T) {
 		u, err := stream.Recv()
 		if err != nil {
 			t.Fatal(err)
+		}
+		if u.GetLocality() != "eu/"+test.zone {
+			t.Errorf("an agent in zone %s is told that it is in %q", test.zone, u.GetLocality())
 		}
 		if diff := cmp.Diff([]string{cluster + " " + test.want}, flat(u)); diff != "" {
 			t.Errorf("zone %s (-want +got):\n%s", test.zone, diff)

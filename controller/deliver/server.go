@@ -68,8 +68,9 @@ type Options struct {
 	Shown func(envelope []byte)
 	// Tokens, where set, knows clients that show no certificate.
 	Tokens *peer.Tokens
-	// Zone, where set, says which zone an agent is in, "" where that is not known.
-	Zone func(netip.Addr) string
+	// Locality, where set, says where an agent is, "region/zone/subzone", "" where
+	// that is not known.
+	Locality func(netip.Addr) string
 }
 
 // Server is the Delivery service.

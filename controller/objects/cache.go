@@ -5,19 +5,22 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/restmapper"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/mesh-compile/mesh-compile/compiler/dialect"
+	"github.com/mesh-compile/mesh-compile/controller/api/v1alpha1"
 )
 
 // CacheOptions of a Cache.
@@ -25,31 +28,51 @@ type CacheOptions struct {
 	Log *slog.Logger
 	// Skip, where set, leaves out the objects of a namespace.
 	Skip func(namespace string) bool
-	// Discovery is how often kinds whose CRD is not installed are looked for; 30 s
-	// where 0.
+	// Discovery is how often is looked for kinds whose CRD has come; 30 s where 0.
 	Discovery time.Duration
 }
 
 // Meta is what is known of an object besides its file.
 type Meta struct {
-	Group, Kind, Namespace, Name string
-	UID, ResourceVersion         string
+	Group, Version, Kind, Namespace, Name string
+	UID, ResourceVersion                  string
+	Generation                            int64
+	Conditions                            []metav1.Condition // of native policies
+}
+
+// Scope is the namespace that an object is about, "" where it is about the cluster.
+func (m Meta) Scope() string {
+	if m.Group == "" && m.Kind == "Namespace" {
+		return m.Name
+	}
+	return m.Namespace
+}
+
+// MeshWide reports whether an object speaks for the whole mesh.
+func (m Meta) MeshWide() bool { return dialect.MeshWide(m.Group, m.Scope()) }
+
+func (m Meta) String() string {
+	if m.Namespace == "" {
+		return m.Kind + " " + m.Name
+	}
+	return m.Kind + " " + m.Namespace + "/" + m.Name
 }
 
 // Cache keeps the objects of a cluster as a Set. Of each object only the file is
 // kept.
 type Cache struct {
-	opt     CacheOptions
-	client  dynamic.Interface
-	mapper  *restmapper.DeferredDiscoveryRESTMapper
-	changed chan struct{}
+	opt      CacheOptions
+	client   dynamic.Interface
+	discover discoverer
+	changed  chan struct{}
 
-	mu      sync.Mutex
-	set     *Set
-	meta    map[string]Meta
-	labels  map[string]map[string]string // of namespaces
-	watched map[schema.GroupKind]cache.InformerSynced
-	looked  bool
+	mu        sync.Mutex
+	set       *Set
+	meta      map[string]Meta
+	labels    map[string]map[string]string // of namespaces
+	watched   map[schema.GroupKind]cache.InformerSynced
+	installed []Resource
+	looked    bool
 }
 
 // NewCache returns a cache of nothing; Run fills it.
@@ -66,7 +89,7 @@ func NewCache(config *rest.Config, opt CacheOptions) (*Cache, error) {
 		opt.Discovery = 30 * time.Second
 	}
 	return &Cache{
-		opt: opt, client: client, mapper: restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(discover)),
+		opt: opt, client: client, discover: discover,
 		changed: make(chan struct{}, 1), set: NewSet(), meta: map[string]Meta{},
 		labels: map[string]map[string]string{}, watched: map[schema.GroupKind]cache.InformerSynced{},
 	}, nil
@@ -77,7 +100,6 @@ func (c *Cache) Run(ctx context.Context) error {
 	tick := time.NewTicker(c.opt.Discovery)
 	defer tick.Stop()
 	for {
-		c.mapper.Reset()
 		if err := c.watchAll(ctx); err != nil {
 			c.opt.Log.Warn("looking for the kinds of the cluster", "error", err)
 		}
@@ -90,29 +112,30 @@ func (c *Cache) Run(ctx context.Context) error {
 }
 
 func (c *Cache) watchAll(ctx context.Context) error {
-	for _, k := range Kinds() {
-		gk := schema.GroupKind{Group: k.Group, Kind: k.Kind}
-		c.mu.Lock()
-		_, known := c.watched[gk]
-		c.mu.Unlock()
-		if known {
+	resources, err := discover(c.discover)
+	if err != nil {
+		return err
+	}
+	for _, r := range resources {
+		gk := schema.GroupKind{Group: r.Group, Kind: r.Kind.Kind}
+		if c.Watches(r.Group, r.Kind.Kind) {
 			continue
 		}
-		mapping, err := c.mapper.RESTMapping(gk, k.Versions...)
-		if meta.IsNoMatchError(err) {
-			continue // not installed
-		}
-		if err != nil {
-			return fmt.Errorf("finding %s: %w", gk, err)
-		}
-		if err := c.watch(ctx, gk, mapping.Resource); err != nil {
+		if err := c.watch(ctx, gk, r.gvr()); err != nil {
 			return fmt.Errorf("watching %s: %w", gk, err)
 		}
 	}
 	c.mu.Lock()
-	c.looked = true
+	c.installed, c.looked = resources, true
 	c.mu.Unlock()
 	return nil
+}
+
+// Installed returns the kinds that the cluster had when it was looked last.
+func (c *Cache) Installed() []Resource {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.installed
 }
 
 func (c *Cache) watch(ctx context.Context, gk schema.GroupKind, resource schema.GroupVersionResource) error {
@@ -135,8 +158,9 @@ func (c *Cache) watch(ctx context.Context, gk schema.GroupKind, resource schema.
 	return nil
 }
 
-// entry is what stays of an object in the informer's own store.
-const rendered = "mesh-compile.dev/rendered"
+// rendered is the file of an object in what stays of it in the informer's own store,
+// conditions those of its status.
+const rendered, conditions = "mesh-compile.dev/rendered", "mesh-compile.dev/conditions"
 
 // slim makes the file of an object and drops the rest.
 func (c *Cache) slim(o any) (any, error) {
@@ -157,6 +181,10 @@ func (c *Cache) slim(o any) (any, error) {
 	out.SetName(u.GetName())
 	out.SetUID(u.GetUID())
 	out.SetResourceVersion(u.GetResourceVersion())
+	out.SetGeneration(u.GetGeneration())
+	if list, ok, _ := unstructured.NestedSlice(u.Object, "status", "conditions"); ok && u.GroupVersionKind().Group == v1alpha1.Group {
+		out.Object[conditions] = list
+	}
 	if u.GetKind() == "Namespace" {
 		out.SetLabels(u.GetLabels())
 	}
@@ -179,13 +207,25 @@ func (c *Cache) put(o any) {
 		}
 		name := PathOf(u)
 		c.meta[name] = Meta{
-			Group: gvk.Group, Kind: gvk.Kind, Namespace: u.GetNamespace(), Name: u.GetName(),
-			UID: string(u.GetUID()), ResourceVersion: u.GetResourceVersion(),
+			Group: gvk.Group, Version: gvk.Version, Kind: gvk.Kind, Namespace: u.GetNamespace(), Name: u.GetName(),
+			UID: string(u.GetUID()), ResourceVersion: u.GetResourceVersion(), Generation: u.GetGeneration(),
+			Conditions: conditionsOf(u),
 		}
 		if old, ok := c.set.Get(name); !ok || string(old) != text {
 			c.set = c.set.With(name, []byte(text))
 		}
 	})
+}
+
+func conditionsOf(u *unstructured.Unstructured) []metav1.Condition {
+	var status struct {
+		Conditions []metav1.Condition `json:"conditions"`
+	}
+	list := map[string]any{"conditions": u.Object[conditions]}
+	if runtime.DefaultUnstructuredConverter.FromUnstructured(list, &status) != nil {
+		return nil // the API server has checked its shape
+	}
+	return status.Conditions
 }
 
 func (c *Cache) remove(o any) {
@@ -229,17 +269,34 @@ func (c *Cache) change(edit func()) {
 	}
 }
 
-// Synced reports whether everything that was there at the start is in the set.
+// Synced reports whether everything that was there at the start is in the set, but for
+// kinds without a translator: nothing that others mean hangs on these, and a CRD of
+// somebody else's that cannot be read must not end admission.
 func (c *Cache) Synced() bool {
+	return len(c.unread(func(k Kind) bool { return k.Translated })) == 0
+}
+
+// Unread lists the kinds of which not everything is in the set that was there at the
+// start, but for those that are left out whatever they say.
+func (c *Cache) Unread() []string {
+	return c.unread(func(k Kind) bool { return k.Translated || k.Restricts })
+}
+
+func (c *Cache) unread(counts func(Kind) bool) []string {
 	c.mu.Lock()
 	watched, looked := maps.Clone(c.watched), c.looked
 	c.mu.Unlock()
-	for _, synced := range watched {
-		if !synced() {
-			return false
+	if !looked {
+		return []string{"all"}
+	}
+	var out []string
+	for kind, synced := range watched {
+		if k, _ := KindOf(kind.Group, kind.Kind); counts(k) && !synced() {
+			out = append(out, kind.String())
 		}
 	}
-	return looked
+	slices.Sort(out)
+	return out
 }
 
 // Set returns what the cluster holds now.
@@ -247,6 +304,29 @@ func (c *Cache) Set() *Set {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.set
+}
+
+// Snapshot is what the cluster holds at one moment.
+type Snapshot struct {
+	Set             *Set
+	Meta            map[string]Meta              // by path
+	NamespaceLabels map[string]map[string]string // by name
+}
+
+// Snapshot returns what the cluster holds now, with what is known of each object.
+func (c *Cache) Snapshot() Snapshot {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return Snapshot{Set: c.set, Meta: maps.Clone(c.meta), NamespaceLabels: maps.Clone(c.labels)}
+}
+
+// Watches reports whether a kind is installed and its objects are watched. Of one
+// that is not, nobody knows whether there are none.
+func (c *Cache) Watches(group, kind string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.watched[schema.GroupKind{Group: group, Kind: kind}]
+	return ok
 }
 
 // Changed receives a value when the set became another.

@@ -7,29 +7,36 @@
 package objects
 
 import (
-	"bytes"
-	"encoding/json"
-	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/yaml"
 
 	"github.com/mesh-compile/mesh-compile/compiler/dialect"
+	"github.com/mesh-compile/mesh-compile/controller/api/v1alpha1"
 )
 
 // Kind is one kind of objects that the compiler reads.
 type Kind = dialect.Kind
 
-// Kinds lists the kinds that may be objects of a cluster.
+// Kinds lists the kinds with a translator that may be objects of a cluster.
 func Kinds() []Kind {
-	var out []Kind
-	for _, k := range dialect.Kinds() {
-		if k.Group != "kustomize.config.k8s.io" && k.Kind != "PolicySync" { // a file, and the controller's own
-			out = append(out, k)
-		}
+	return slices.DeleteFunc(dialect.Kinds(), func(k Kind) bool { return !ofCluster(k) })
+}
+
+// KindOf returns what is known of a kind, false where the compiler does not read its
+// objects.
+func KindOf(group, kind string) (Kind, bool) {
+	if k, ok := dialect.KindOf(group, kind); ok && ofCluster(k) {
+		return k, true
 	}
-	return out
+	return Kind{}, false
+}
+
+// ofCluster leaves out what is a file only, and what is the controller's own: all
+// policies of its group have translators.
+func ofCluster(k Kind) bool {
+	return k.Group != "kustomize.config.k8s.io" && (k.Group != v1alpha1.Group || k.Translated && k.Kind != "PolicySync")
 }
 
 // clusterDirectory holds objects without a namespace. No namespace has this name.
@@ -51,48 +58,4 @@ func Path(group, kind, namespace, name string) string {
 func PathOf(u *unstructured.Unstructured) string {
 	gvk := u.GroupVersionKind()
 	return Path(gvk.Group, gvk.Kind, u.GetNamespace(), u.GetName())
-}
-
-// kept is the metadata that people write.
-var kept = []string{"name", "namespace", "labels", "annotations"}
-
-// lastApplied holds the whole object once more.
-const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
-
-// Render is an object as "kubectl get -o yaml" prints it, without status and what
-// the server adds.
-func Render(u *unstructured.Unstructured) ([]byte, error) {
-	object := map[string]any{}
-	for key, value := range u.Object {
-		if key != "status" && key != "metadata" {
-			object[key] = value
-		}
-	}
-	metadata := map[string]any{}
-	for _, key := range kept {
-		if value, ok, _ := unstructured.NestedFieldNoCopy(u.Object, "metadata", key); ok {
-			metadata[key] = value
-		}
-	}
-	if annotations, ok := metadata["annotations"].(map[string]any); ok {
-		metadata["annotations"] = without(annotations, lastApplied)
-	}
-	object["metadata"] = metadata
-	var text bytes.Buffer
-	enc := json.NewEncoder(&text)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(object); err != nil {
-		return nil, fmt.Errorf("rendering %s %s/%s: %w", u.GetKind(), u.GetNamespace(), u.GetName(), err)
-	}
-	return yaml.JSONToYAML(text.Bytes())
-}
-
-func without(m map[string]any, key string) map[string]any {
-	out := make(map[string]any, len(m))
-	for k, v := range m {
-		if k != key {
-			out[k] = v
-		}
-	}
-	return out
 }

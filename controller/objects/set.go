@@ -2,86 +2,70 @@ package objects
 
 import (
 	"io/fs"
-	"maps"
 	"path"
 	"slices"
 	"strings"
 	"testing/fstest"
-	"time"
 )
 
-// A Set is objects as files. It never changes: With and Without return another,
-// and cost what one namespace holds.
-type Set struct {
-	dirs map[string]map[string][]byte // directory -> file -> content
-	n    int
-}
+// A Set is objects as files. It never changes: With and Without return another that
+// shares nearly everything, so that they, and Changes, cost what they change.
+type Set struct{ files *tree }
 
 // NewSet returns a set of nothing.
-func NewSet() *Set { return &Set{dirs: map[string]map[string][]byte{}} }
+func NewSet() *Set { return &Set{} }
 
 // Len returns how many objects there are.
-func (s *Set) Len() int { return s.n }
+func (s *Set) Len() int { return s.files.len() }
 
 // Get returns an object's file. The caller must not change it.
 func (s *Set) Get(name string) ([]byte, bool) {
-	dir, file := path.Split(name)
-	data, ok := s.dirs[strings.TrimSuffix(dir, "/")][file]
-	return data, ok
+	if t := s.files.get(name); t != nil {
+		return t.data, true
+	}
+	return nil, false
 }
 
 // Paths returns the names of all files, sorted.
 func (s *Set) Paths() []string {
-	out := make([]string, 0, s.n)
-	for dir, files := range s.dirs {
-		for file := range files {
-			out = append(out, dir+"/"+file)
-		}
-	}
-	slices.Sort(out)
+	out := make([]string, 0, s.Len())
+	s.files.from("", func(t *tree) bool {
+		out = append(out, t.name)
+		return true
+	})
 	return out
 }
 
 // With returns a set that has an object too, or another version of it.
-func (s *Set) With(name string, data []byte) *Set {
-	out, files, file := s.edit(name)
-	if _, had := files[file]; !had {
-		out.n++
-	}
-	files[file] = data
-	return out
-}
+func (s *Set) With(name string, data []byte) *Set { return &Set{s.files.with(name, data)} }
 
 // Without returns a set that does not have an object.
 func (s *Set) Without(name string) *Set {
-	if _, ok := s.Get(name); !ok {
+	if s.files.get(name) == nil {
 		return s
 	}
-	out, files, file := s.edit(name)
-	delete(files, file)
-	out.n--
-	return out
+	return &Set{s.files.without(name)}
 }
 
-// edit returns a set that shares everything with s but the directory of a file.
-func (s *Set) edit(name string) (out *Set, files map[string][]byte, file string) {
-	dir, file := path.Split(name)
-	dir = strings.TrimSuffix(dir, "/")
-	out = &Set{dirs: maps.Clone(s.dirs), n: s.n}
-	if files = maps.Clone(s.dirs[dir]); files == nil {
-		files = map[string][]byte{}
+// Filter returns a set of the objects that are to be kept.
+func (s *Set) Filter(keep func(name string) bool) *Set { return &Set{s.files.filter(keep)} }
+
+// Changes implements load.Versioned.
+func (s *Set) Changes(since fs.FS) (names []string, ok bool) {
+	old, ok := since.(*Set)
+	if !ok {
+		return nil, false
 	}
-	out.dirs[dir] = files
-	return out, files, file
+	return differ(old.files, s.files, nil), true
 }
 
 // Open implements fs.FS.
 func (s *Set) Open(name string) (fs.File, error) {
-	if data, ok := s.Get(name); ok {
-		return fstest.MapFS{name: s.file(data)}.Open(name)
+	if t := s.files.get(name); t != nil {
+		return fstest.MapFS{name: file(t)}.Open(name)
 	}
-	if files, ok := s.dirs[name]; ok || name == "." {
-		return s.directory(name, files).Open(name)
+	if files := s.directory(name); name == "." || len(files) > 0 {
+		return files.Open(name)
 	}
 	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 }
@@ -95,20 +79,28 @@ func (s *Set) ReadFile(name string) ([]byte, error) {
 	return slices.Clone(data), nil
 }
 
-func (s *Set) directory(name string, files map[string][]byte) fstest.MapFS {
+// directory holds the files of a namespace, or for "." an entry for each.
+func (s *Set) directory(name string) fstest.MapFS {
 	out := fstest.MapFS{}
-	if name == "." {
-		for dir := range s.dirs {
-			out[dir] = &fstest.MapFile{Mode: fs.ModeDir | 0o555}
-		}
+	if name != "." {
+		s.files.from(name+"/", func(t *tree) bool {
+			inside := strings.HasPrefix(t.name, name+"/")
+			if inside {
+				out[t.name] = file(t)
+			}
+			return inside
+		})
 		return out
 	}
-	for file, data := range files {
-		out[name+"/"+file] = s.file(data)
+	for at := ""; ; {
+		next := ""
+		s.files.from(at, func(t *tree) bool { next = path.Dir(t.name); return false })
+		if next == "" {
+			return out
+		}
+		out[next] = &fstest.MapFile{Mode: fs.ModeDir | 0o555}
+		at = next + "0" // after "/"
 	}
-	return out
 }
 
-func (s *Set) file(data []byte) *fstest.MapFile {
-	return &fstest.MapFile{Data: data, Mode: 0o444, ModTime: time.Time{}}
-}
+func file(t *tree) *fstest.MapFile { return &fstest.MapFile{Data: t.data, Mode: 0o444} }

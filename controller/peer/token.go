@@ -93,6 +93,9 @@ func (t *Tokens) ask(ctx context.Context, token string) (Peer, error) {
 		return Peer{}, fmt.Errorf("%w: there are too many", ErrUnavailable)
 	}
 	answer, err, _ := t.flight.Do(string(hash[:]), func() (any, error) {
+		if v, ok := t.find(hash, time.Now()); ok { // an earlier flight ended after we looked
+			return v.peer, v.err
+		}
 		// Whoever asked first may go away; the others still wait for the answer.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/mesh-compile/mesh-compile/compiler"
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
 	"github.com/mesh-compile/mesh-compile/controller/api/v1alpha1"
+	"github.com/mesh-compile/mesh-compile/controller/quarantine"
 )
 
 // compile makes a release of the sources, within the time limit. CUE can compute
@@ -25,20 +27,22 @@ func (r *Reconciler) compile(ctx context.Context, a *attempt) error {
 		return retry(v1alpha1.ReasonCompileFailed, fmt.Errorf("an earlier compilation has not ended: is there a loop in CUE?"))
 	}
 	type outcome struct {
-		result *compiler.Result
-		err    error
+		result  *compiler.Result
+		settled *quarantine.Outcome
+		err     error
 	}
-	done, opt, tree := make(chan outcome, 1), r.options(a), a.tree()
+	done, opt := make(chan outcome, 1), r.options(a)
 	begun := time.Now()
 	go func() {
 		defer func() { <-r.compiling }()
 		var o outcome
-		o.result, o.err = guarded(func() *compiler.Result { result, _ := compiler.Compile(tree, opt); return result })
+		o.result, o.err = guarded(func() (result *compiler.Result, _ error) { result, o.settled = a.compiled(opt); return result, nil })
 		done <- o
 	}()
 	select {
 	case o := <-done:
 		r.Metrics.compiled(time.Since(begun))
+		a.settled = o.settled
 		return r.judge(a, o.result, o.err)
 	case <-ctx.Done():
 		r.setPrevious(nil) // what goes on may still write to it
@@ -47,13 +51,13 @@ func (r *Reconciler) compile(ctx context.Context, a *attempt) error {
 }
 
 // guarded turns a panic into an error: a bug of the compiler must not end the role.
-func guarded(f func() *compiler.Result) (result *compiler.Result, err error) {
+func guarded[T any](f func() (T, error)) (result T, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the compiler panicked, which is a bug of mesh-compile: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return f(), nil
+	return f()
 }
 
 func (r *Reconciler) options(a *attempt) compiler.Options {
@@ -76,7 +80,7 @@ func (r *Reconciler) judge(a *attempt, result *compiler.Result, err error) error
 	if err != nil {
 		return stall(v1alpha1.ReasonCompileFailed, err)
 	}
-	summary := summarize(result.Diagnostics)
+	summary, told := summarize(result.Diagnostics), a.sync.Status.Diagnostics
 	a.sync.Status.Diagnostics = summary
 	r.Metrics.found(summary)
 	if summary.Errors == 0 && result.Release != nil {
@@ -89,9 +93,16 @@ func (r *Reconciler) judge(a *attempt, result *compiler.Result, err error) error
 		first = summary.First[0]
 	}
 	for _, text := range summary.First {
+		if told != nil && slices.Contains(told.First, text) {
+			continue
+		}
 		r.event(a.sync, corev1.EventTypeWarning, v1alpha1.ReasonPoliciesRefused, text)
 	}
-	return stall(v1alpha1.ReasonPoliciesRefused, fmt.Errorf("%s: %d errors, the first: %s", bounded(a.revision, 200), summary.Errors, first))
+	why := fmt.Errorf("%s: %d errors, the first: %s", bounded(a.revision, 200), summary.Errors, first)
+	if a.settled != nil && a.settled.Refused != nil {
+		why = fmt.Errorf("%w; nothing can be quarantined instead: %w", why, a.settled.Refused)
+	}
+	return stall(v1alpha1.ReasonPoliciesRefused, why)
 }
 
 // How much of the findings is kept in the status.

@@ -1,10 +1,12 @@
-// Package reconcile is the reconcile role: it turns what Flux sources hold into
-// Releases, and says how they spread.
+// Package reconcile is the reconcile role: it turns what Flux sources and this cluster
+// hold into Releases, and says how they spread.
 //
-// In go PolicySyncs, artifacts of Flux sources, and what proxies report; out come
-// contents in the release store, Release objects, conditions and events. The role
-// has no key: what it publishes is nobody's until the sign role, or CI, has signed
-// it. Policies with an error never replace what is live.
+// In go PolicySyncs, artifacts of Flux sources, objects of the cluster or releases that
+// were signed in CI, and what proxies report; out come contents in the release store, Release objects,
+// conditions and events, and the evaluated policies as an ExternalArtifact of Flux.
+// The role has no key: what it publishes is nobody's until the sign role, or CI, has
+// signed it. Policies with an error never replace what is live: a source is refused
+// whole, and objects of the cluster are held back as package quarantine says.
 package reconcile
 
 import (
@@ -13,20 +15,28 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"github.com/fluxcd/pkg/runtime/conditions"
+	runtimectrl "github.com/fluxcd/pkg/runtime/controller"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/tools/events"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/tools/record"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 
 	"github.com/mesh-compile/mesh-compile/compiler"
+	"github.com/mesh-compile/mesh-compile/compiler/artifact"
 	"github.com/mesh-compile/mesh-compile/compiler/sign"
 	"github.com/mesh-compile/mesh-compile/controller/api/v1alpha1"
+	"github.com/mesh-compile/mesh-compile/controller/objects"
+	"github.com/mesh-compile/mesh-compile/controller/quarantine"
+	"github.com/mesh-compile/mesh-compile/controller/rollout"
 	"github.com/mesh-compile/mesh-compile/controller/store"
 )
 
@@ -37,14 +47,25 @@ type Reconciler struct {
 	Namespace string
 	Store     store.Store
 	Root      *sign.TrustedRoot
-	Events    events.EventRecorder
+	Archives  *Archives
+	Events    record.EventRecorder // Kubernetes' events, and Flux's notifications
 	Metrics   *Metrics
+	Durations runtimectrl.Metrics // by Flux's names
 	Log       *slog.Logger
 
 	control   controller.Controller
 	manager   ctrl.Manager
-	watched   map[string]bool // kinds of Flux sources
-	compiling chan struct{}   // held while a compilation runs, those that were given up too
+	watched   map[schema.GroupVersionKind]bool // kinds of Flux
+	compiling chan struct{}                    // held while a compilation runs, those that were given up too
+	pulled    pulled
+
+	objects    *objects.Cache // of the cluster, where a PolicySync asks for them
+	accepted   accepted
+	conditions *conditionWriter
+	contents   contents
+	told       map[string]string // why objects are quarantined, by name
+
+	publishing sync.Mutex // held from a content to its Release: without one it is garbage
 
 	mu       sync.Mutex
 	previous *compiler.Result
@@ -55,6 +76,7 @@ type fault struct {
 	reason  string
 	err     error
 	stalled bool // no retry mends it: somebody has to change something
+	waits   bool // nothing is wrong
 }
 
 func (f *fault) Error() string { return f.err.Error() }
@@ -62,26 +84,37 @@ func (f *fault) Unwrap() error { return f.err }
 
 func retry(reason string, err error) error { return &fault{reason: reason, err: err} }
 func stall(reason string, err error) error { return &fault{reason: reason, err: err, stalled: true} }
+func waits(reason string, err error) error { return &fault{reason: reason, err: err, waits: true} }
 
 // attempt is one reconciliation on its way through the steps.
 type attempt struct {
 	sync     *v1alpha1.PolicySync
 	sources  []source
+	view     *view // of the cluster, where it is a source
+	settled  *quarantine.Outcome
 	revision string
 	commit   string
 	result   *compiler.Result
+	signed   *artifact.Release // in CI
+	accepted *sign.Accepted    // what its envelope says
+	releases []v1alpha1.Release
 	release  *v1alpha1.Release
+	failed   *v1alpha1.Release // that release was made for, to bring back what was before
 	cleanup  []func()
 }
 
-// steps in order; the first that fails ends the attempt.
+// steps of policies that are compiled here, in order; the first that fails ends the
+// attempt.
 var steps = []func(*Reconciler, context.Context, *attempt) error{
 	(*Reconciler).alone,
+	(*Reconciler).disown,
 	(*Reconciler).supported,
 	(*Reconciler).dependencies,
 	(*Reconciler).find,
 	(*Reconciler).compile,
 	(*Reconciler).publish,
+	(*Reconciler).announce,
+	(*Reconciler).export,
 }
 
 // Reconcile brings one PolicySync to what its sources hold.
@@ -93,11 +126,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if !sync.DeletionTimestamp.IsZero() || sync.Spec.Suspend {
 		return ctrl.Result{}, nil
 	}
-	before := sync.DeepCopy()
+	before, begun := sync.DeepCopy(), time.Now()
+	defer func() { r.Durations.RecordDuration(ctx, &sync, begun) }()
 	a := &attempt{sync: &sync}
 	err := r.run(ctx, a)
 	for _, f := range a.cleanup {
 		f()
+	}
+	if err != nil {
+		if err := r.withdraw(ctx, &sync); err != nil {
+			r.Log.Error("an archive that is gone is still named", "sync", sync.Name, "error", err)
+		}
 	}
 	after := r.report(a, err)
 	if err := r.patch(ctx, before, &sync); err != nil {
@@ -109,7 +148,16 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 func (r *Reconciler) run(ctx context.Context, a *attempt) error {
 	ctx, cancel := context.WithTimeout(ctx, duration(a.sync.Spec.Timeout, time.Minute))
 	defer cancel()
-	for _, step := range steps {
+	todo := steps
+	if a.sync.Spec.Release != nil {
+		todo = signedSteps
+	} else {
+		conditions.Delete(a.sync, v1alpha1.ConditionSourceVerified)
+	}
+	for _, step := range todo {
+		if a.revision != "" {
+			a.sync.Status.LastAttemptedRevision = a.revision
+		}
 		if err := step(r, ctx, a); err != nil {
 			return err
 		}
@@ -140,17 +188,8 @@ func (r *Reconciler) alone(ctx context.Context, a *attempt) error {
 // supported says what this version does not do yet, instead of leaving it out.
 func (r *Reconciler) supported(_ context.Context, a *attempt) error {
 	s := a.sync.Spec
-	switch {
-	case s.Release != nil:
-		return stall(v1alpha1.ReasonCompileFailed, errors.New("spec.release (releases signed in CI) is not supported yet: use sources"))
-	case s.Artifact != nil:
-		return stall(v1alpha1.ReasonCompileFailed, errors.New("spec.artifact is not supported yet"))
-	}
 	for _, source := range s.Sources {
-		switch {
-		case source.Cluster != nil:
-			return stall(v1alpha1.ReasonCompileFailed, fmt.Errorf("source %s: the objects of this cluster are not supported as a source yet: use a sourceRef", source.Name))
-		case source.OnError == v1alpha1.OnErrorQuarantine:
+		if source.Cluster == nil && source.OnError == v1alpha1.OnErrorQuarantine {
 			return stall(v1alpha1.ReasonCompileFailed, fmt.Errorf("source %s: onError: quarantine is for the objects of a cluster: a sourceRef is refused whole", source.Name))
 		}
 	}
@@ -189,17 +228,17 @@ func (r *Reconciler) report(a *attempt, err error) time.Duration {
 		f = &fault{reason: v1alpha1.ReasonProgressingRetry, err: err}
 	}
 	message := bounded(f.Error(), maxMessage)
-	old := conditions.Get(s, v1alpha1.ConditionReady)
-	if old == nil || old.Reason != f.reason || old.Message != message {
-		r.event(s, corev1.EventTypeWarning, f.reason, message)
-		r.Log.Error("the policies do not become live", "sync", s.Name, "revision", a.revision, "reason", f.reason, "error", message)
-	}
-	conditions.MarkFalse(s, v1alpha1.ConditionReady, f.reason, "%s", message)
 	if f.stalled {
 		s.Status.ObservedGeneration = s.Generation
-		conditions.MarkStalled(s, f.reason, "%s", message)
+		r.stalled(s, f.reason, message)
 		return interval
 	}
+	if f.waits {
+		r.progressing(s, f.reason, message)
+		return interval
+	}
+	r.tell(s, f.reason, message)
+	conditions.MarkFalse(s, v1alpha1.ConditionReady, f.reason, "%s", message)
 	conditions.MarkReconciling(s, v1alpha1.ReasonProgressingRetry, "%s", message)
 	return jitter(duration(s.Spec.RetryInterval, min(interval, 30*time.Second)))
 }
@@ -207,22 +246,66 @@ func (r *Reconciler) report(a *attempt, err error) time.Duration {
 // reportRelease says how far the release of the newest revision is.
 func (r *Reconciler) reportRelease(a *attempt, interval time.Duration) time.Duration {
 	s, live := a.sync, a.release
-	if live.Status.Signature == nil {
-		conditions.MarkFalse(s, v1alpha1.ConditionReady, v1alpha1.ReasonAwaitingSignature, "Release %s waits for the sign role", live.Name)
-		conditions.MarkReconciling(s, v1alpha1.ReasonProgressing, "Release %s waits for the sign role", live.Name)
+	if !rollout.Signed(live) {
+		r.progressing(s, v1alpha1.ReasonAwaitingSignature, fmt.Sprintf("Release %s waits for the sign role", live.Name))
 		return interval
 	}
-	if s.Status.LiveRelease != live.Name || s.Status.LastAppliedRevision != a.revision {
-		r.event(s, corev1.EventTypeNormal, v1alpha1.ReasonSucceeded, fmt.Sprintf("Release %s (sequence %d) of %s is live", live.Name, live.Status.Sequence, a.revision))
+	applied := a.revision
+	if a.failed != nil {
+		applied = live.Spec.Revision
 	}
-	s.Status.LiveRelease, s.Status.Sequence, s.Status.LastAppliedRevision = live.Name, live.Status.Sequence, a.revision
-	if live.Status.Rollout != nil && live.Status.Rollout.Phase == v1alpha1.RolloutHalted {
-		conditions.MarkFalse(s, v1alpha1.ConditionReady, v1alpha1.ReasonRolloutHalted, "%s", live.Status.Rollout.Message)
-		conditions.MarkStalled(s, v1alpha1.ReasonRolloutHalted, "%s", live.Status.Rollout.Message)
-		return interval
+	if s.Status.LiveRelease != live.Name || s.Status.LastAppliedRevision != applied {
+		r.event(s, corev1.EventTypeNormal, v1alpha1.ReasonSucceeded, fmt.Sprintf("Release %s (sequence %d) of %s is live", live.Name, live.Status.Sequence, applied))
 	}
-	conditions.MarkTrue(s, v1alpha1.ConditionReady, v1alpha1.ReasonSucceeded, "Release %s (sequence %d) of %s", live.Name, live.Status.Sequence, bounded(a.revision, 512))
+	s.Status.LiveRelease, s.Status.Sequence, s.Status.LastAppliedRevision = live.Name, live.Status.Sequence, applied
+	switch phase := phaseOf(live); {
+	case a.failed != nil:
+		r.stalled(s, v1alpha1.ReasonReturned, fmt.Sprintf("Release %s failed (%s); Release %s (sequence %d) brings back what Release %s has",
+			a.failed.Name, messageOf(a.failed), live.Name, live.Status.Sequence, live.Spec.ReturnTo))
+	case phase == v1alpha1.RolloutHalted:
+		r.stalled(s, v1alpha1.ReasonRolloutHalted, live.Status.Rollout.Message)
+	case phase != v1alpha1.RolloutComplete:
+		r.progressing(s, v1alpha1.ReasonRollingOut, strings.TrimSuffix(fmt.Sprintf("Release %s (sequence %d) is on its way: %s", live.Name, live.Status.Sequence, messageOf(live)), ": "))
+	default:
+		conditions.MarkTrue(s, v1alpha1.ConditionReady, v1alpha1.ReasonSucceeded, "Release %s (sequence %d) of %s%s", live.Name, live.Status.Sequence, bounded(applied, 512), quarantineNote(a))
+	}
 	return interval
+}
+
+func phaseOf(r *v1alpha1.Release) v1alpha1.RolloutPhase {
+	if r.Status.Rollout == nil {
+		return v1alpha1.RolloutPending
+	}
+	return r.Status.Rollout.Phase
+}
+
+func messageOf(r *v1alpha1.Release) string {
+	if r.Status.Rollout == nil {
+		return ""
+	}
+	return r.Status.Rollout.Message
+}
+
+func (r *Reconciler) progressing(s *v1alpha1.PolicySync, reason, message string) {
+	message = bounded(message, maxMessage)
+	conditions.MarkFalse(s, v1alpha1.ConditionReady, reason, "%s", message)
+	conditions.MarkReconciling(s, reason, "%s", message)
+}
+
+// stalled waits for somebody, who is told once.
+func (r *Reconciler) stalled(s *v1alpha1.PolicySync, reason, message string) {
+	message = bounded(message, maxMessage)
+	r.tell(s, reason, message)
+	conditions.MarkFalse(s, v1alpha1.ConditionReady, reason, "%s", message)
+	conditions.MarkStalled(s, reason, "%s", message)
+}
+
+// tell sends a warning that is not what the condition Ready says already.
+func (r *Reconciler) tell(s *v1alpha1.PolicySync, reason, message string) {
+	if old := conditions.Get(s, v1alpha1.ConditionReady); old == nil || old.Reason != reason || old.Message != message {
+		r.event(s, corev1.EventTypeWarning, reason, message)
+		r.Log.Error("the policies do not become live", "sync", s.Name, "revision", s.Status.LastAttemptedRevision, "reason", reason, "error", message)
+	}
 }
 
 // patch writes the status once. It is this role's alone, of which one replica leads:
@@ -239,14 +322,29 @@ func (r *Reconciler) patch(ctx context.Context, before, after *v1alpha1.PolicySy
 const maxMessage, maxNote = 4 << 10, 1 << 10
 
 func (r *Reconciler) event(o client.Object, kind, reason, note string) {
-	r.Events.Eventf(o, nil, kind, reason, "Reconcile", "%s", bounded(note, maxNote))
+	notes := map[string]string{}
+	switch o := o.(type) {
+	case *v1alpha1.PolicySync:
+		notes[revisionKey] = o.Status.LastAttemptedRevision
+	case *v1alpha1.Release:
+		notes[revisionKey] = o.Spec.Revision
+	}
+	r.Events.AnnotatedEventf(o, notes, kind, reason, "%s", bounded(note, maxNote))
 }
+
+// revisionKey is where notification-controller looks for the revision: below the group
+// of the object.
+const revisionKey = "mesh-compile.dev/revision"
 
 func bounded(text string, most int) string {
 	if len(text) <= most {
 		return text
 	}
-	return text[:most-3] + "..."
+	cut := most - len("...")
+	for cut > 0 && !utf8.RuneStart(text[cut]) {
+		cut-- // half a character would not be stored as it is
+	}
+	return text[:cut] + "..."
 }
 
 func duration(d *v1alpha1.Duration, unless time.Duration) time.Duration {

@@ -39,33 +39,50 @@ func (r Rollouts) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, e
 	if err := r.Client.List(ctx, &reports, client.InNamespace(r.Namespace)); err != nil {
 		return ctrl.Result{}, fmt.Errorf("listing FleetReports: %w", err)
 	}
+	refused := map[string]error{}
+	for i := range releases {
+		if err := r.number(&releases[i]); err != nil {
+			refused[releases[i].Name] = err
+		}
+	}
 	now := time.Now()
 	proxies := fleet.Merge(reports.Items, now)
 	newest := rollout.Newest(releases)
-	after := recount
+	changed, after := r.changed(ctx, releases, newest), recount
 	for i := range releases {
 		superseded := newest != nil && newest.Name != releases[i].Name && number(&releases[i]) < number(newest)
-		step := rollout.Advance(&releases[i], proxies, superseded, now)
+		step := rollout.Advance(&releases[i], proxies, changed, superseded, now)
 		if step.After > 0 {
 			after = min(after, step.After)
 		}
-		if err := r.write(ctx, &releases[i], step); err != nil {
+		if err := refused[releases[i].Name]; err != nil && step.Status.Phase == v1alpha1.RolloutPending {
+			step.Status.Message = bounded(err.Error(), maxMessage)
+		}
+		if err := r.write(ctx, &releases[i], step, returned(releases, i)); err != nil {
 			return ctrl.Result{}, err
 		}
+		releases[i].Status.Rollout = &step.Status
+	}
+	if err := r.giveBack(ctx, releases, proxies, changed); err != nil {
+		return ctrl.Result{}, err
 	}
 	return ctrl.Result{RequeueAfter: after}, r.forget(ctx, releases, newest)
 }
 
-// write applies this role's part of a status, if it changed.
-func (r Rollouts) write(ctx context.Context, release *v1alpha1.Release, step rollout.Step) error {
+// write applies this role's part of a status, if it changed. By is the Release that
+// brought back another after this one failed, if any.
+func (r Rollouts) write(ctx context.Context, release *v1alpha1.Release, step rollout.Step, by *v1alpha1.Release) error {
 	next := release.DeepCopy()
 	next.Status.Rollout, next.Status.Proxies = &step.Status, &step.Counts
-	judge(next)
+	judge(next, by)
 	if reflect.DeepEqual(next.Status, release.Status) {
 		return nil
 	}
 	mine := v1alpha1.ReleaseStatus{
 		ObservedGeneration: next.Generation, Rollout: next.Status.Rollout, Proxies: next.Status.Proxies,
+	}
+	if len(next.Spec.Envelope) > 0 { // else it is the sign role's
+		mine.Sequence = next.Status.Sequence
 	}
 	for _, c := range next.Status.Conditions {
 		if c.Type != v1alpha1.ConditionSigned { // the sign role's
@@ -85,7 +102,7 @@ func (r Rollouts) write(ctx context.Context, release *v1alpha1.Release, step rol
 }
 
 // judge sets the conditions that follow from the rollout.
-func judge(r *v1alpha1.Release) {
+func judge(r, by *v1alpha1.Release) {
 	conditions.Delete(r, v1alpha1.ConditionReconciling)
 	conditions.Delete(r, v1alpha1.ConditionStalled)
 	message := r.Status.Rollout.Message
@@ -95,16 +112,25 @@ func judge(r *v1alpha1.Release) {
 	r.Status.ObservedGeneration = r.Generation
 	switch r.Status.Rollout.Phase {
 	case v1alpha1.RolloutComplete:
-		conditions.MarkTrue(r, v1alpha1.ConditionRolledOut, v1alpha1.ReasonSucceeded, "every proxy that reports runs it")
-		conditions.MarkTrue(r, v1alpha1.ConditionReady, v1alpha1.ReasonSucceeded, "every proxy that reports runs it")
+		conditions.MarkTrue(r, v1alpha1.ConditionRolledOut, v1alpha1.ReasonSucceeded, "every proxy that reports and that it changes runs it")
+		conditions.MarkTrue(r, v1alpha1.ConditionReady, v1alpha1.ReasonSucceeded, "every proxy that reports and that it changes runs it")
 	case v1alpha1.RolloutSuperseded:
 		conditions.MarkFalse(r, v1alpha1.ConditionRolledOut, v1alpha1.ReasonSucceeded, "a newer Release is live")
 		conditions.MarkTrue(r, v1alpha1.ConditionReady, v1alpha1.ReasonSucceeded, "a newer Release is live")
 	case v1alpha1.RolloutHalted:
-		conditions.MarkFalse(r, v1alpha1.ConditionRolledOut, v1alpha1.ReasonRolloutHalted, "%s", message)
-		conditions.MarkFalse(r, v1alpha1.ConditionReady, v1alpha1.ReasonRolloutHalted, "%s", message)
-		conditions.MarkStalled(r, v1alpha1.ReasonRolloutHalted, "%s", message)
+		reason := v1alpha1.ReasonRolloutHalted
+		if by != nil {
+			reason, message = v1alpha1.ReasonReturned, fmt.Sprintf("%s; Release %s brings back what Release %s has", message, by.Name, by.Spec.ReturnTo)
+		}
+		conditions.MarkFalse(r, v1alpha1.ConditionRolledOut, reason, "%s", message)
+		conditions.MarkFalse(r, v1alpha1.ConditionReady, reason, "%s", message)
+		conditions.MarkStalled(r, reason, "%s", message)
 	case v1alpha1.RolloutPending:
+		if len(r.Spec.Envelope) > 0 {
+			conditions.MarkFalse(r, v1alpha1.ConditionReady, v1alpha1.ReasonVerificationFailed, "%s", message)
+			conditions.MarkStalled(r, v1alpha1.ReasonVerificationFailed, "%s", message)
+			break
+		}
 		conditions.MarkFalse(r, v1alpha1.ConditionReady, v1alpha1.ReasonAwaitingSignature, "it waits for the sign role")
 		conditions.MarkReconciling(r, v1alpha1.ReasonAwaitingSignature, "it waits for the sign role")
 	default:
@@ -143,7 +169,6 @@ func (r Rollouts) forget(ctx context.Context, releases []v1alpha1.Release, newes
 		limit = int(*sync.Spec.HistoryLimit)
 	}
 	fallback := rollout.Fallback(releases, newest.Status.Sequence)
-	var keep []artifact.Digest
 	deleted := false
 	for i := range releases {
 		o := &releases[i]
@@ -153,16 +178,35 @@ func (r Rollouts) forget(ctx context.Context, releases []v1alpha1.Release, newes
 				return fmt.Errorf("deleting Release %s: %w", o.Name, err)
 			}
 			deleted = true
-			continue
 		}
-		key, err := artifact.ParseDigest(o.Spec.Content)
-		if err != nil {
-			return fmt.Errorf("reading the content of Release %s: %w", o.Name, err)
-		}
-		keep = append(keep, key)
 	}
 	if !deleted {
 		return nil
+	}
+	return r.collect(ctx)
+}
+
+// collect removes the contents that no Release has. One that is being published has
+// none yet.
+func (r Rollouts) collect(ctx context.Context) error {
+	r.publishing.Lock()
+	defer r.publishing.Unlock()
+	releases, err := r.releases(ctx, r.Reader)
+	if err != nil {
+		return err
+	}
+	var keep []artifact.Digest
+	for i := range releases {
+		for _, text := range []string{releases[i].Spec.Content, releases[i].Spec.Accepted} {
+			if text == "" {
+				continue // it is of no objects of the cluster
+			}
+			key, err := artifact.ParseDigest(text)
+			if err != nil {
+				return fmt.Errorf("reading the content of Release %s: %w", releases[i].Name, err)
+			}
+			keep = append(keep, key)
+		}
 	}
 	return r.Store.Keep(ctx, keep)
 }

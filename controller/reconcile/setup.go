@@ -3,10 +3,12 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/fluxcd/pkg/runtime/predicates"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -24,7 +26,7 @@ import (
 // SetupWithManager adds the two loops: policies to Releases, and Releases to
 // proxies.
 func (r *Reconciler) SetupWithManager(m ctrl.Manager) (err error) {
-	r.manager, r.watched, r.compiling = m, map[string]bool{}, make(chan struct{}, 1)
+	r.manager, r.watched, r.compiling = m, map[schema.GroupVersionKind]bool{}, make(chan struct{}, 1)
 	limiter := controller.Options{RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](200*time.Millisecond, 30*time.Second)}
 	r.control, err = ctrl.NewControllerManagedBy(m).Named("policysync").
 		For(&v1alpha1.PolicySync{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicates.ReconcileRequestedPredicate{}))).
@@ -66,42 +68,72 @@ func signedOrOver() predicate.Predicate {
 
 // watch begins to watch a kind of Flux sources, once: its CRD may have come after
 // this process.
-func (r *Reconciler) watch(kind string) error {
+func (r *Reconciler) watch(kind schema.GroupVersionKind, changed predicate.TypedPredicate[client.Object]) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.watched[kind] {
 		return nil
 	}
-	if _, err := r.manager.GetRESTMapper().RESTMapping(sourceVersion.WithKind(kind).GroupKind(), sourceVersion.Version); err != nil {
-		return fmt.Errorf("looking for %s of Flux: %w", kind, err)
+	if _, err := r.manager.GetRESTMapper().RESTMapping(kind.GroupKind(), kind.Version); err != nil {
+		return fmt.Errorf("looking for %s of Flux: %w", kind.Kind, err)
 	}
 	u := &unstructured.Unstructured{}
-	u.SetGroupVersionKind(sourceVersion.WithKind(kind))
-	err := r.control.Watch(ctrlsource.Kind(r.manager.GetCache(), client.Object(u), handler.EnqueueRequestsFromMapFunc(r.syncsOf), artifactChanged()))
+	u.SetGroupVersionKind(kind)
+	err := r.control.Watch(ctrlsource.Kind(r.manager.GetCache(), client.Object(u), handler.EnqueueRequestsFromMapFunc(r.syncsOf), changed))
 	if err != nil {
-		return fmt.Errorf("watching %s of Flux: %w", kind, err)
+		return fmt.Errorf("watching %s of Flux: %w", kind.Kind, err)
 	}
 	r.watched[kind] = true
 	return nil
 }
 
-// syncsOf are the PolicySyncs that a source is part of.
+// syncsOf are the PolicySyncs that name an object.
 func (r *Reconciler) syncsOf(ctx context.Context, o client.Object) []reconcile.Request {
 	var all v1alpha1.PolicySyncList
 	if err := r.Client.List(ctx, &all, client.InNamespace(r.Namespace)); err != nil {
 		r.Log.Error("listing PolicySyncs", "error", err)
 		return nil
 	}
+	changed := fluxObject{o.GetObjectKind().GroupVersionKind().GroupKind(), client.ObjectKeyFromObject(o)}
 	var out []reconcile.Request
 	for i := range all.Items {
-		for _, s := range all.Items[i].Spec.Sources {
-			if s.SourceRef != nil && string(s.SourceRef.Name) == o.GetName() {
-				out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&all.Items[i])})
-				break
-			}
+		if slices.Contains(named(&all.Items[i]), changed) {
+			out = append(out, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&all.Items[i])})
 		}
 	}
 	return out
+}
+
+// fluxObject names one object of Flux. Who may make others of its name, in namespaces or
+// of kinds of their own, must not wake anybody.
+type fluxObject struct {
+	kind schema.GroupKind
+	key  client.ObjectKey
+}
+
+// named are the objects of Flux that a PolicySync names.
+func named(s *v1alpha1.PolicySync) (out []fluxObject) {
+	sources := s.Spec.Sources
+	if s.Spec.Release != nil {
+		sources = append(slices.Clip(sources), v1alpha1.PolicySource{SourceRef: s.Spec.Release.SourceRef})
+	}
+	for i := range sources {
+		if ref := sources[i].SourceRef; ref != nil {
+			out = append(out, fluxObject{sourceVersion.WithKind(ref.Kind).GroupKind(), sourceKey(s.Namespace, ref)})
+		}
+	}
+	for _, d := range s.Spec.DependsOn {
+		kind, key := dependencyOf(s.Namespace, d)
+		out = append(out, fluxObject{kind.GroupKind(), key})
+	}
+	return out
+}
+
+// becameReady passes what a dependency is waited for.
+func becameReady() predicate.TypedPredicate[client.Object] {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		return ready(e.ObjectNew.(*unstructured.Unstructured)) && !ready(e.ObjectOld.(*unstructured.Unstructured))
+	}}
 }
 
 func artifactChanged() predicate.TypedPredicate[client.Object] {

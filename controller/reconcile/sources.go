@@ -1,11 +1,13 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/mesh-compile/mesh-compile/controller/api/v1alpha1"
 	"github.com/mesh-compile/mesh-compile/controller/fetch"
+	"github.com/mesh-compile/mesh-compile/controller/objects"
 )
 
 // sourceVersion is Flux's API that has all kinds of sources.
@@ -32,6 +35,14 @@ func (r *Reconciler) find(ctx context.Context, a *attempt) error {
 	var revisions []string
 	var found []fetched
 	for _, s := range a.sync.Spec.Sources {
+		if s.Cluster != nil {
+			revision, err := r.cluster(ctx, a, s)
+			if err != nil {
+				return err
+			}
+			revisions = append(revisions, revision)
+			continue
+		}
 		f, err := r.artifactOf(ctx, a.sync, s)
 		if err != nil {
 			return err
@@ -66,11 +77,8 @@ type fetched struct {
 func (r *Reconciler) artifactOf(ctx context.Context, sync *v1alpha1.PolicySync, s v1alpha1.PolicySource) (fetched, error) {
 	out := fetched{source: s}
 	ref := *s.SourceRef
-	key := client.ObjectKey{Namespace: string(ref.Namespace), Name: string(ref.Name)}
-	if key.Namespace == "" {
-		key.Namespace = sync.Namespace
-	}
-	if err := r.watch(ref.Kind); err != nil {
+	key := sourceKey(sync.Namespace, &ref)
+	if err := r.watch(sourceVersion.WithKind(ref.Kind), artifactChanged()); err != nil {
 		return out, retry(v1alpha1.ReasonSourceNotReady, err)
 	}
 	u := &unstructured.Unstructured{}
@@ -86,6 +94,11 @@ func (r *Reconciler) artifactOf(ctx context.Context, sync *v1alpha1.PolicySync, 
 		return out, retry(v1alpha1.ReasonSourceNotReady, fmt.Errorf("source %s: the artifact of %s %s: %w", s.Name, ref.Kind, key, err))
 	}
 	return out, nil
+}
+
+// sourceKey is the object that a PolicySync in a namespace means.
+func sourceKey(namespace string, ref *v1alpha1.SourceRef) client.ObjectKey {
+	return client.ObjectKey{Namespace: cmp.Or(string(ref.Namespace), namespace), Name: string(ref.Name)}
 }
 
 // commitOf is the commit of a revision, "main@sha1:<commit>".
@@ -110,44 +123,60 @@ func below(dir, path string) (string, error) {
 	return sub, nil
 }
 
-// tree is one source, or several as directories of their names.
-func (a *attempt) tree() fs.FS {
-	if len(a.sources) == 1 {
+// tree is one source, or several as directories of their names. The objects of the
+// cluster, nil without any, are one of them.
+func (a *attempt) tree(cluster *objects.Set) fs.FS {
+	if len(a.sources) == 1 && cluster == nil {
 		return os.DirFS(a.sources[0].dir)
 	}
 	t := joined{}
 	for _, s := range a.sources {
 		t[s.name] = os.DirFS(s.dir)
 	}
+	switch {
+	case cluster == nil:
+		return t
+	case len(t) == 0:
+		return cluster
+	}
+	t[a.view.dir] = cluster
 	return t
 }
 
 // dependency says why a Flux object is not Ready, nil where it is.
 func (r *Reconciler) dependency(ctx context.Context, namespace string, d v1alpha1.Dependency) error {
-	version, kind := d.APIVersion, d.Kind
-	if version == "" {
-		version = "kustomize.toolkit.fluxcd.io/v1"
-	}
-	if kind == "" {
-		kind = "Kustomization"
-	}
-	if d.Namespace != "" {
-		namespace = string(d.Namespace)
-	}
+	kind, key := dependencyOf(namespace, d)
 	u := &unstructured.Unstructured{}
-	u.SetAPIVersion(version)
-	u.SetKind(kind)
-	key := client.ObjectKey{Namespace: namespace, Name: string(d.Name)}
-	if err := r.Reader.Get(ctx, key, u); err != nil {
-		return fmt.Errorf("reading %s %s: %w", kind, key, err)
-	}
-	observed, _, _ := unstructured.NestedInt64(u.Object, "status", "observedGeneration")
-	list, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
-	for _, item := range list {
-		c, _ := item.(map[string]any)
-		if c["type"] == "Ready" && c["status"] == "True" && observed == u.GetGeneration() {
-			return nil
+	u.SetGroupVersionKind(kind)
+	if slices.Contains(watchedGroups, kind.Group) {
+		if err := r.watch(kind, becameReady()); err != nil {
+			return err
 		}
 	}
+	if err := r.Reader.Get(ctx, key, u); err != nil {
+		return fmt.Errorf("reading %s %s: %w", kind.Kind, key, err)
+	}
+	if ready(u) {
+		return nil
+	}
 	return fmt.Errorf("%s %s is not ready", kind, key)
+}
+
+// dependencyOf is the object that a PolicySync in a namespace waits for.
+func dependencyOf(namespace string, d v1alpha1.Dependency) (schema.GroupVersionKind, client.ObjectKey) {
+	kind := schema.FromAPIVersionAndKind(cmp.Or(d.APIVersion, "kustomize.toolkit.fluxcd.io/v1"), cmp.Or(d.Kind, "Kustomization"))
+	return kind, client.ObjectKey{Namespace: cmp.Or(string(d.Namespace), namespace), Name: string(d.Name)}
+}
+
+// watchedGroups are what this role may watch; others are looked at each retryInterval.
+var watchedGroups = []string{"kustomize.toolkit.fluxcd.io", "helm.toolkit.fluxcd.io"}
+
+// ready reports whether an object is, as its controller last saw it.
+func ready(u *unstructured.Unstructured) bool {
+	observed, _, _ := unstructured.NestedInt64(u.Object, "status", "observedGeneration")
+	list, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
+	return observed == u.GetGeneration() && slices.ContainsFunc(list, func(item any) bool {
+		c, _ := item.(map[string]any)
+		return c["type"] == "Ready" && c["status"] == "True"
+	})
 }

@@ -17,9 +17,9 @@ type Step struct {
 	After time.Duration
 }
 
-// Advance takes a rollout one step on. Proxies are all that report; superseded says
-// that a newer release is signed.
-func Advance(r *v1alpha1.Release, proxies []v1alpha1.ProxyReport, superseded bool, now time.Time) Step {
+// Advance takes a rollout one step on. Proxies are all that report; changed says for
+// whom the release is another one; superseded says that a newer release is signed.
+func Advance(r *v1alpha1.Release, proxies []v1alpha1.ProxyReport, changed Changed, superseded bool, now time.Time) Step {
 	s := Step{Counts: count(r, proxies)}
 	if r.Status.Rollout != nil {
 		s.Status = *r.Status.Rollout
@@ -39,7 +39,7 @@ func Advance(r *v1alpha1.Release, proxies []v1alpha1.ProxyReport, superseded boo
 	case s.Status.Phase == v1alpha1.RolloutPaused:
 		return s.paused(r, now)
 	}
-	return s.judge(r, proxies, now)
+	return s.judge(r, proxies, changed, now)
 }
 
 // enter begins a wave.
@@ -68,9 +68,9 @@ func pause(r *v1alpha1.Release, wave int32) time.Duration {
 }
 
 // judge looks at the proxies of the waves so far.
-func (s Step) judge(r *v1alpha1.Release, proxies []v1alpha1.ProxyReport, now time.Time) Step {
-	t := tell(r, s.Status.Wave, proxies)
-	late := t.waiting > 0 && deadline(r) > 0 && now.Sub(s.Status.Since.Time) >= deadline(r)
+func (s Step) judge(r *v1alpha1.Release, proxies []v1alpha1.ProxyReport, changed Changed, now time.Time) Step {
+	t := tell(r, s.Status.Wave, proxies, changed)
+	late := t.waiting > 0 && overdue(r, &s.Status, now)
 	failed := t.failed
 	if late {
 		failed += t.waiting
@@ -96,6 +96,10 @@ func (s Step) judge(r *v1alpha1.Release, proxies []v1alpha1.ProxyReport, now tim
 	return s
 }
 
+func overdue(r *v1alpha1.Release, s *v1alpha1.RolloutStatus, now time.Time) bool {
+	return deadline(r) > 0 && now.Sub(s.Since.Time) >= deadline(r)
+}
+
 func maxFailed(r *v1alpha1.Release) int {
 	if r.Spec.Rollout == nil || r.Spec.Rollout.MaxFailed == nil {
 		return 0
@@ -111,11 +115,11 @@ type tally struct {
 }
 
 // tell counts connected proxies: one that is not there answers nobody, and takes
-// the release when it comes.
-func tell(r *v1alpha1.Release, wave int32, proxies []v1alpha1.ProxyReport) (t tally) {
+// the release when it comes. One for which nothing changed has nothing to say.
+func tell(r *v1alpha1.Release, wave int32, proxies []v1alpha1.ProxyReport, changed Changed) (t tally) {
 	for i := range proxies {
 		p := &proxies[i]
-		if !reachedBy(r, wave, p.Workload) || !p.Connected {
+		if !asked(r, wave, p, changed) {
 			continue
 		}
 		t.all++
@@ -131,6 +135,10 @@ func tell(r *v1alpha1.Release, wave int32, proxies []v1alpha1.ProxyReport) (t ta
 		}
 	}
 	return t
+}
+
+func asked(r *v1alpha1.Release, wave int32, p *v1alpha1.ProxyReport, changed Changed) bool {
+	return p.Connected && reachedBy(r, wave, p.Workload) && changed.has(p.Workload)
 }
 
 func runs(r *v1alpha1.Release, p *v1alpha1.ProxyReport) bool {

@@ -16,10 +16,10 @@ import (
 	"github.com/mesh-compile/mesh-compile/controller/api/v1alpha1"
 )
 
-// Signed reports whether a Release has an envelope. Whether it is good is for who
-// has the root document to say.
+// Signed reports whether a Release has an envelope. Whether one that it came with is
+// good is for who has the root document to say, by the sequence in its status.
 func Signed(r *v1alpha1.Release) bool {
-	return len(r.Spec.Envelope) > 0 || r.Status.Signature != nil
+	return len(r.Spec.Envelope) > 0 && r.Status.Sequence > 0 || r.Status.Signature != nil
 }
 
 // Complete reports whether a Release is everybody's.

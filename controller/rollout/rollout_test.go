@@ -47,7 +47,7 @@ func TestAdvance(t *testing.T) {
 	}
 	for i, s := range steps {
 		now = now.Add(s.after)
-		step := Advance(r, s.proxies, false, now)
+		step := Advance(r, s.proxies, nil, false, now)
 		r.Status.Rollout = &step.Status
 		if step.Status.Phase != s.phase || step.Status.Wave != s.wave || Reached(r, "shop/b") != s.b || !Reached(r, "shop/a") {
 			t.Fatalf("step %d: %+v, shop/b reached %v; want %s of wave %d and %v", i, step.Status, Reached(r, "shop/b"), s.phase, s.wave, s.b)
@@ -75,9 +75,9 @@ func TestHalt(t *testing.T) {
 		"late":                      {proxy("shop/a", "applied", 6), 5 * time.Minute, v1alpha1.RolloutHalted},
 	} {
 		r := waved()
-		begun := Advance(r, nil, false, start)
+		begun := Advance(r, nil, nil, false, start)
 		r.Status.Rollout = &begun.Status
-		step := Advance(r, []v1alpha1.ProxyReport{c.proxy}, false, start.Add(c.after))
+		step := Advance(r, []v1alpha1.ProxyReport{c.proxy}, nil, false, start.Add(c.after))
 		if step.Status.Phase != c.phase || step.Status.Phase == v1alpha1.RolloutHalted && step.Status.Message == "" {
 			t.Errorf("%s: %+v, want %s", name, step.Status, c.phase)
 		}

@@ -4,7 +4,8 @@
 // In go compiled releases; out they come again, by the digest of their content,
 // with every blob checked against its own digest, so that a store is not trusted:
 // it can lose a release, not change one. Signatures are kept with Release
-// objects, not here.
+// objects, not here. Beside contents it keeps files, such as the objects that a
+// release was made of.
 //
 // What a change costs follows the change: blobs that the release before has are
 // neither written, read nor hashed again.

@@ -136,7 +136,7 @@ func (s *files) put(ctx context.Context, r *artifact.Release) error {
 	if err != nil {
 		return err
 	}
-	if err := s.write(ctx, r, missing); err != nil {
+	if err := s.write(ctx, r.Blob, missing); err != nil {
 		return err
 	}
 	if _, err := s.readManifest(Key(r)); err != nil {
@@ -173,7 +173,7 @@ func (s *files) missing(ctx context.Context, r *artifact.Release) ([]artifact.Di
 }
 
 // write adds blobs: all bytes first, made durable at once, and then their names.
-func (s *files) write(ctx context.Context, r *artifact.Release, blobs []artifact.Digest) error {
+func (s *files) write(ctx context.Context, get func(artifact.Digest) ([]byte, bool), blobs []artifact.Digest) error {
 	if len(blobs) == 0 {
 		return nil
 	}
@@ -187,7 +187,7 @@ func (s *files) write(ctx context.Context, r *artifact.Release, blobs []artifact
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		data, _ := r.Blob(d)
+		data, _ := get(d)
 		s.step("writing a blob")
 		if err := os.WriteFile(filepath.Join(temp, d.Hex()), data, 0o644); err != nil {
 			return err

@@ -33,6 +33,9 @@ func (s *files) keep(ctx context.Context, keys []artifact.Digest) error {
 		return err
 	}
 	live := map[artifact.Digest]bool{}
+	for _, key := range keys {
+		live[key] = true // a file
+	}
 	var old []artifact.Digest
 	for _, key := range have {
 		if !slices.Contains(keys, key) {

@@ -112,12 +112,16 @@ func pushBlob(ctx context.Context, repo *remote.Repository, desc ocispec.Descrip
 // pushArtifact sends the manifest that makes an artifact of layers. The same
 // layers and annotations give the same digest.
 func pushArtifact(ctx context.Context, repo *remote.Repository, tag string, layers []ocispec.Descriptor, notes map[string]string) (ocispec.Descriptor, error) {
+	return pushTyped(ctx, repo, ArtifactType, tag, layers, notes)
+}
+
+func pushTyped(ctx context.Context, repo *remote.Repository, kind, tag string, layers []ocispec.Descriptor, notes map[string]string) (ocispec.Descriptor, error) {
 	config := ocispec.DescriptorEmptyJSON
 	if _, err := pushBlob(ctx, repo, config, config.Data); err != nil {
 		return ocispec.Descriptor{}, err
 	}
 	data, err := json.Marshal(ocispec.Manifest{
-		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, ArtifactType: ArtifactType,
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, ArtifactType: kind,
 		Config: config, Layers: layers, Annotations: notes,
 	})
 	if err != nil {

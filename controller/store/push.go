@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/errdef"
 
 	"github.com/mesh-compile/mesh-compile/compiler/artifact"
 )
@@ -69,4 +70,21 @@ func pull(ctx context.Context, rawURL string, prev *artifact.Release) (*artifact
 	}
 	r, err := a.release(ctx, prev)
 	return r, a.digest.String(), err
+}
+
+// Resolve returns the digest that a tag has now, of oci://host/repository:tag, without
+// reading what it names.
+func Resolve(ctx context.Context, rawURL string) (string, error) {
+	repo, err := openRepository(rawURL)
+	if err != nil {
+		return "", fmt.Errorf("resolving %s: %w", rawURL, err)
+	}
+	desc, err := repo.Resolve(ctx, repo.Reference.Reference)
+	if errors.Is(err, errdef.ErrNotFound) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return "", fmt.Errorf("resolving %s: %w", rawURL, err)
+	}
+	return desc.Digest.String(), nil
 }

@@ -20,7 +20,13 @@ type Store interface {
 	// Get returns the content with a key. Blobs that prev, which may be nil, has are
 	// taken from it. The error is ErrNotFound where there is no such content.
 	Get(ctx context.Context, key artifact.Digest, prev *artifact.Release) (*artifact.Release, error)
-	// Keep removes every content but those with these keys.
+	// PutFile stores bytes that are no content, such as what a release was made of,
+	// and returns their digest. It returns when they are there to stay.
+	PutFile(ctx context.Context, data []byte) (artifact.Digest, error)
+	// File returns bytes that PutFile stored, checked against their digest. The error
+	// is ErrNotFound where there are none.
+	File(ctx context.Context, key artifact.Digest) ([]byte, error)
+	// Keep removes every content and file but those with these keys.
 	Keep(ctx context.Context, keys []artifact.Digest) error
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -88,15 +89,14 @@ func builds(t *testing.T, kustomization string) {
 	render(t, strings.TrimPrefix(dir, root+"/"))
 }
 
-// TestMonitoring: the component for the Prometheus operator, whose CRDs are not here,
-// builds at least.
-func TestMonitoring(t *testing.T) {
-	for _, object := range render(t, "test/deploy/testdata/build/monitoring") {
-		if object.GetKind() == "PodMonitor" {
-			return
+// TestBuild: the components for operators whose CRDs are not here build at least.
+func TestBuild(t *testing.T) {
+	for name, kind := range map[string]string{"monitoring": "PodMonitor", "cert-manager": "Certificate"} {
+		objects := render(t, "test/deploy/testdata/build/"+name)
+		if !slices.ContainsFunc(objects, func(o unstructured.Unstructured) bool { return o.GetKind() == kind }) {
+			t.Errorf("%s has no %s", name, kind)
 		}
 	}
-	t.Error("no PodMonitor")
 }
 
 // TestInstall runs the commands of docs/kubernetes.md that install, as its reader does.

@@ -90,7 +90,7 @@ func TestUninstall(t *testing.T) {
 	cluster := installed(t)
 	cluster.Apply(t, objects)
 	fill(t, cluster)
-	cluster.Kubectl(t, "delete", "--timeout=60s", "-k", path(t, complete))
+	cluster.Kubectl(t, "delete", "--timeout=60s", "--ignore-not-found", "-k", path(t, complete)) // the namespace takes some of it with it
 	for _, resource := range []string{
 		"customresourcedefinitions", "validatingwebhookconfigurations", "mutatingwebhookconfigurations",
 		"validatingadmissionpolicies", "validatingadmissionpolicybindings", "clusterroles", "clusterrolebindings", "namespaces",

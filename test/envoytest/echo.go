@@ -33,9 +33,13 @@ type Answer struct {
 	FailTries  int           // how many attempts of each request (by x-request-id) fail
 	FailStatus int           // what a failing one answers; 503 by default
 	Reset      bool          // a failing one has its connection cut instead
+
+	// Then is called before the answer with the headers that came: what an application
+	// does that calls others.
+	Then func(http.Header)
 }
 
-// Echo is an upstream over HTTP/1.1 and HTTP/2 without TLS that answers with what it received. What
+// Echo is an upstream over HTTP/1.1 and HTTP/2, without TLS unless a client begins with it, that answers with what it received. What
 // it does is up to the test that owns it, never to the request.
 type Echo struct {
 	Name, Version string
@@ -43,8 +47,9 @@ type Echo struct {
 	server        http.Server
 
 	mu       sync.Mutex
-	answers  map[string]*Answer // by path; "" is every other path
-	attempts map[string]int     // by request id, method and path
+	handlers map[string]http.Handler // by path
+	answers  map[string]*Answer      // by path; "" is every other path
+	attempts map[string]int          // by request id, method and path
 	received []Received
 }
 
@@ -54,13 +59,18 @@ func NewEcho(name, version, address string) (*Echo, error) {
 	if err != nil {
 		return nil, err
 	}
+	config, err := selfSigned(name)
+	if err != nil {
+		listener.Close()
+		return nil, err
+	}
 	e := &Echo{Name: name, Version: version, listener: listener,
 		answers: map[string]*Answer{"": {}}, attempts: map[string]int{}}
 	e.server.Handler = e
 	e.server.Protocols = new(http.Protocols)
 	e.server.Protocols.SetHTTP1(true)
 	e.server.Protocols.SetUnencryptedHTTP2(true)
-	go e.server.Serve(listener)
+	go e.server.Serve(sniffing{listener, config})
 	return e, nil
 }
 
@@ -95,6 +105,22 @@ func (e *Echo) Answer(path string, a Answer) {
 	e.answers[path] = &a
 }
 
+// Handle has another answer requests for path, such as a server of gRPC; nil ends that.
+func (e *Echo) Handle(path string, h http.Handler) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.handlers == nil {
+		e.handlers = map[string]http.Handler{}
+	}
+	e.handlers[path] = h
+}
+
+func (e *Echo) handler(path string) http.Handler {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.handlers[path]
+}
+
 // Received returns every request so far, in the order of arrival.
 func (e *Echo) Received() []Received {
 	e.mu.Lock()
@@ -122,6 +148,10 @@ func (e *Echo) Reset() {
 
 // ServeHTTP answers as the test said.
 func (e *Echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h := e.handler(r.URL.Path); h != nil {
+		h.ServeHTTP(w, r)
+		return
+	}
 	received, answer, fails := e.record(r)
 	select {
 	case <-time.After(answer.Delay):
@@ -130,6 +160,9 @@ func (e *Echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if fails && answer.Reset {
 		panic(http.ErrAbortHandler)
+	}
+	if answer.Then != nil {
+		answer.Then(r.Header)
 	}
 	for name, values := range answer.Headers {
 		w.Header()[name] = values

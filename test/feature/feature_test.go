@@ -58,7 +58,7 @@ func feature(t *testing.T, dir string) {
 // each proxy, and by the bundle alone, which the proxy's own denials leave out.
 func TestAccessByOPA(t *testing.T) {
 	envoytest.Require(t)
-	for _, name := range []string{"access", "istio-access", "mtls", "normalize", "tcp"} {
+	for _, name := range []string{"access", "istio-access", "linkerd-access", "mtls", "normalize", "tcp"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := compile(t, filepath.Join(features, name))

@@ -1,16 +1,18 @@
 package feature_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/mesh-compile/mesh-compile/compiler/check"
 	"github.com/mesh-compile/mesh-compile/compiler/reach"
@@ -21,25 +23,39 @@ import (
 // shown are features that no single request shows: the folder's mesh runs, and
 // the function asks it.
 var shown = map[string]func(*testing.T, *check.Mesh, *meshtest.Mesh){
-	"load-balancing":    loadBalancing,
-	"circuit-breaker":   circuitBreaker,
-	"outlier-detection": outlierDetection,
-	"fallback":          fallback,
-	"mirror":            mirror,
-	"sticky":            sticky,
-	"cors":              cors,
+	"load-balancing":      loadBalancing,
+	"circuit-breaker":     circuitBreaker,
+	"outlier-detection":   outlierDetection,
+	"fallback":            fallback,
+	"mirror":              mirror,
+	"sticky":              sticky,
+	"cors":                cors,
+	"linkerd-access":      linkerdNetworks,
+	"linkerd-annotations": failureAccrual,
+	"locality":            locality,
+	"hystrix":             convertedHystrix,
+	"rate-limit":          rateLimit,
+	"gateway":             showGatewayHeaders,
+	"gateway-tls":         showCertificates,
+	"tls-passthrough":     showPassThrough,
+
+	"gatewayapi-cors":   cors,
+	"gatewayapi-mirror": shares,
 }
 
-// client asks as shop/order.
+// client asks as a workload of shop: order unless from is set.
 type client struct {
 	t    *testing.T
 	mesh *check.Mesh
 	run  *meshtest.Mesh
+	from string
 }
+
+func (c client) as() string { return "shop/" + cmp.Or(c.from, "order") }
 
 func (c client) result(service, path string, headers map[string][]string) *reach.Result {
 	c.t.Helper()
-	r, err := reach.Evaluate(c.mesh, reach.Request{From: "shop/order", To: service + ".shop:8080", Path: path, Headers: headers})
+	r, err := reach.Evaluate(c.mesh, reach.Request{From: c.as(), To: service + ".shop:8080", Path: path, Headers: headers})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -78,7 +94,7 @@ func (c client) hold(service string, n int) (release func()) {
 	}
 	stat := "cluster.outbound|8080||" + service + "/shop.upstream_rq_"
 	c.eventually(func() error {
-		stats, err := c.run.Envoys("shop/order")[0].Stats(stat)
+		stats, err := c.run.Envoys(c.as())[0].Stats(stat)
 		if active, pending := stats[stat+"active"], stats[stat+"pending_active"]; err != nil || active+pending < uint64(n) {
 			return fmt.Errorf("%d requests active and %d pending, want %d: %w", active, pending, n, err)
 		}
@@ -88,7 +104,7 @@ func (c client) hold(service string, n int) (release func()) {
 }
 
 func loadBalancing(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
-	c := client{t, m, run}
+	c := client{t: t, mesh: m, run: run}
 	count := func(service string) (out []int) {
 		for _, e := range run.Echoes("shop/" + service) {
 			out = append(out, e.Count("", ""))
@@ -100,7 +116,7 @@ func loadBalancing(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
 	for range 30 {
 		c.ask("turns", "/", nil)
 	}
-	if diff := cmp.Diff([]int{10, 10, 10}, count("turns")); diff != "" {
+	if diff := gocmp.Diff([]int{10, 10, 10}, count("turns")); diff != "" {
 		t.Errorf("round robin over three endpoints (-want +got):\n%s", diff)
 	}
 
@@ -120,10 +136,12 @@ func loadBalancing(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
 	if slices.Min(used) == 0 {
 		t.Errorf("20 users on three endpoints: %v", used)
 	}
+	hashing(c)
+	panics(c)
 }
 
 func circuitBreaker(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
-	c := client{t, m, run}
+	c := client{t: t, mesh: m, run: run}
 	release := c.hold("narrow", 2) // one in flight, one that waits
 	if got := c.ask("narrow", "/", nil); got.Status != http.StatusServiceUnavailable || got.Flags != "UO" || got.Received != nil {
 		t.Errorf("beyond the limits: want 503 UO, got %s", &got)
@@ -140,10 +158,11 @@ func circuitBreaker(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
 		}
 		return nil
 	})
+	perHost(c)
 }
 
 func outlierDetection(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
-	c := client{t, m, run}
+	c := client{t: t, mesh: m, run: run}
 	echoes := run.Echoes("shop/catalog")
 	good, bad := echoes[0], echoes[1]
 	bad.Answer("", envoytest.Answer{Status: http.StatusInternalServerError})
@@ -169,10 +188,11 @@ func outlierDetection(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
 	if good.Count("", "") < 2 {
 		t.Error("the endpoint came back before its time was over")
 	}
+	rates(c)
 }
 
 func fallback(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
-	c := client{t, m, run}
+	c := client{t: t, mesh: m, run: run}
 	defer c.hold("narrow", 2)()
 	got := c.ask("narrow", "/", nil)
 	if got.Status != http.StatusNonAuthoritativeInfo || got.Body != "last known stock" || got.Headers.Get("X-Fallback") != "100%" {
@@ -180,8 +200,45 @@ func fallback(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
 	}
 }
 
+// convertedHystrix: what each converted property does.
+func convertedHystrix(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
+	c := client{t: t, mesh: m, run: run}
+	echoes := run.Echoes("shop/catalog")
+	for _, e := range echoes {
+		e.Answer("/slow", envoytest.Answer{Delay: 5 * time.Second})
+	}
+	if got := c.ask("catalog", "/slow", nil); got.Status != http.StatusGatewayTimeout || got.Flags != "UT" {
+		t.Errorf("longer than timeoutInMilliseconds: want 504 UT, got %s", &got)
+	}
+
+	release := c.hold("payment", 2)
+	if got := c.ask("payment", "/", nil); got.Status != http.StatusServiceUnavailable || got.Flags != "UO" {
+		t.Errorf("beyond maxConcurrentRequests: want 503 UO, got %s", &got)
+	}
+	release()
+
+	for _, e := range echoes {
+		e.Answer("/failing", envoytest.Answer{Status: http.StatusInternalServerError})
+	}
+	c.eventually(func() error { // the circuit of every endpoint opens
+		if got := c.ask("catalog", "/failing", nil); got.Status != http.StatusServiceUnavailable || got.Flags != "UH" {
+			return fmt.Errorf("beyond errorThresholdPercentage: want 503 UH, got %s", &got)
+		}
+		return nil
+	})
+	for _, e := range echoes {
+		e.Answer("/failing", envoytest.Answer{})
+	}
+	c.eventually(func() error { // after sleepWindowInMilliseconds
+		if got := c.ask("catalog", "/failing", nil); got.Status != http.StatusOK {
+			return fmt.Errorf("the circuit closes again: want 200, got %s", &got)
+		}
+		return nil
+	})
+}
+
 func mirror(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
-	c := client{t, m, run}
+	c := client{t: t, mesh: m, run: run}
 	shadow := run.Echoes("shop/catalog-v2")[0]
 	shadow.Answer("", envoytest.Answer{Status: http.StatusInternalServerError})
 	shadow.Reset()
@@ -203,8 +260,31 @@ func mirror(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
 	}
 }
 
+// shares of copies: all, half, a third and none of the requests.
+func shares(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
+	c := client{t: t, mesh: m, run: run}
+	shadow := run.Echoes("shop/next")[0]
+	shadow.Answer("", envoytest.Answer{Status: http.StatusInternalServerError})
+	shadow.Reset()
+	const n = 600
+	for path, share := range map[string]float64{"/copied": 1, "/half": 0.5, "/third": 1. / 3, "/never": 0} {
+		for range n {
+			if got := c.ask("catalog", path, nil); got.Status != http.StatusOK {
+				t.Fatalf("%s: %s", path, &got)
+			}
+		}
+		low, high := int((share-0.1)*n), int((share+0.1)*n) // four standard deviations
+		c.eventually(func() error {
+			if got := shadow.Count("GET", path); got < low || got > high || share == 1 && got != n || share == 0 && got > 0 {
+				return fmt.Errorf("%s: the shadow received %d of %d, want about %.0f", path, got, n, share*n)
+			}
+			return nil
+		})
+	}
+}
+
 func sticky(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
-	c := client{t, m, run}
+	c := client{t: t, mesh: m, run: run}
 	versions := map[string]int{}
 	for user := range 40 {
 		headers := map[string][]string{"x-user": {fmt.Sprint("user ", user)}}
@@ -222,7 +302,7 @@ func sticky(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
 }
 
 func cors(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
-	c := client{t, m, run}
+	c := client{t: t, mesh: m, run: run}
 	for origin, allowed := range map[string]bool{
 		"https://www.shop.example": true, "https://a.partner.example": true,
 		"https://www.shop.example.evil": false, "http://www.shop.example": false,
@@ -244,5 +324,76 @@ func cors(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
 	methods := strings.ReplaceAll(got.Headers.Get("Access-Control-Allow-Methods"), " ", "")
 	if age := got.Headers.Get("Access-Control-Max-Age"); methods != "GET,POST" || age != "600" {
 		t.Errorf("preflight: methods %q for %q seconds, want GET,POST for 600", methods, age)
+	}
+}
+
+// linkerdNetworks asks of the address of a caller as well, which no PolicyTest can
+// say: here everyone is 127.0.0.1, which is no network of a cluster.
+func linkerdNetworks(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
+	const robot, order, nobody = "ops/robot", "shop/order", reach.NoIdentity
+	for _, test := range []struct {
+		caller, to, peer string
+		want             reach.Decision
+	}{
+		{robot, "payment.shop:9090", "127.0.0.1", reach.Allow},
+		{"ops/clerk", "payment.shop:9090", "127.0.0.1", reach.Deny},
+		{order, "payment.shop:9090", "127.0.0.1", reach.Deny},
+		{nobody, "payment.shop:9090", "127.0.0.1", reach.Deny},
+		{robot, "payment.shop:9090", "127.1.2.3", reach.Deny},
+		{robot, "payment.shop:9090", "10.1.2.3", reach.Deny},
+		{order, "in-cluster.shop:8080", "127.0.0.1", reach.Deny},
+		{order, "in-cluster.shop:8080", "10.1.2.3", reach.Allow},
+		{nobody, "in-cluster.shop:8080", "10.1.2.3", reach.Deny},
+		{nobody, "near.shop:8080", "127.0.0.1", reach.Deny},
+		{nobody, "near.shop:8080", "192.168.0.7", reach.Allow},
+	} {
+		r, err := reach.Evaluate(m, reach.Request{From: test.caller, To: test.to, Peer: netip.MustParseAddr(test.peer)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Access.Decision != test.want {
+			t.Errorf("%+v: evaluated to %s", test, r.Access.Decision)
+		}
+		if test.peer == "127.0.0.1" && test.to == "payment.shop:9090" { // whose proxy runs
+			same(t, run, &r)
+		}
+	}
+}
+
+// failureAccrual: failures in a row, and not others, take an endpoint out, be it the only
+// one; and it comes back after the penalty.
+func failureAccrual(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
+	c := client{t: t, mesh: m, run: run}
+	only := run.Echoes("shop/fragile")[0]
+	answers := func(status, times int) {
+		t.Helper()
+		only.Answer("", envoytest.Answer{Status: status})
+		for range times {
+			if got := c.ask("fragile", "/", nil); got.Status != status {
+				t.Errorf("want the endpoint's %d, got %s", status, &got)
+			}
+		}
+	}
+	answers(http.StatusInternalServerError, 2)
+	answers(http.StatusOK, 1) // the failures are no longer in a row
+	answers(http.StatusInternalServerError, 3)
+	only.Answer("", envoytest.Answer{})
+	only.Reset()
+	began := time.Now()
+	c.eventually(func() error { // workers are told of an ejection
+		if got := c.ask("fragile", "/", nil); got.Status != http.StatusServiceUnavailable || got.Flags != "UH" {
+			return fmt.Errorf("after three failures in a row: want 503 UH, got %s", &got)
+		}
+		return nil
+	})
+	only.Reset()
+	c.eventually(func() error {
+		if got := c.ask("fragile", "/", nil); got.Status != http.StatusOK {
+			return fmt.Errorf("the endpoint has not come back: %s", &got)
+		}
+		return nil
+	})
+	if took := time.Since(began); took < 1500*time.Millisecond {
+		t.Errorf("the endpoint came back after %s, before its penalty of 2s", took)
 	}
 }

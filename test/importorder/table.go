@@ -10,13 +10,15 @@ const module = "github.com/mesh-compile/mesh-compile"
 const table = `
 # documents and the model
 compiler/source < compiler/diag, compiler/mesh, compiler/source/open
-compiler/diag, schemas < compiler/load
+compiler/locality < compiler/mesh, compiler/artifact
+compiler/diag, compiler/parallel, schemas < compiler/load
 compiler/load, schemas < compiler/load/structural
 compiler/load/structural < compiler/dialect/native
 controller/api/v1alpha1 < compiler/dialect/native, schemas, schemas/*
 compiler/load, compiler/mesh < compiler/dialect, compiler/dialect/*
 compiler/dialect/translate < compiler/dialect/*
-compiler/dialect/* < compiler/dialect, compiler/convert
+compiler/dialect/* < compiler/dialect
+compiler/diag, compiler/dialect/translate < compiler/convert/hystrix
 compiler/load, compiler/dialect, schemas < compiler/render
 
 # the checked mesh, and what reads it
@@ -38,14 +40,19 @@ compiler/*, policies, schemas < compiler
 compiler < compiler/analyze/analyzetest
 
 # controller and agent
-compiler < controller/reconcile, controller/admission, controller/standalone
+compiler < controller/reconcile, controller/admission, controller/quarantine, controller/standalone
 compiler/artifact, compiler/sign < controller/store, controller/signer, controller/fetch, controller/deliver, agent, agent/*
 controller/signer < controller/standalone, controller/signing
 controller/api/v1alpha1 < controller/rollout
 controller/rollout, controller/fetch, controller/store < controller/reconcile
-compiler/dialect < controller/objects
-controller/objects < controller/admission, controller/reconcile
-controller/admission < controller/admission/webhook
+compiler/dialect, controller/api/v1alpha1 < controller/objects
+controller/objects < controller/admission, controller/quarantine, controller/reconcile
+controller/quarantine < controller/reconcile
+controller/admission < controller/admission/webhook, controller/admission/audit
+controller/api/v1alpha1 < controller/admission/audit
+controller/gate, controller/identity < controller/admission/serving
+controller/gate < controller/reconcile
+compiler, controller/admission/webhook < controller/admission/floor
 controller/api/v1alpha1, controller/store < controller/signing
 controller/delivery/v1 < controller/deliver, controller/identity, controller/standalone, agent, agent/*
 controller/peer < controller/deliver, controller/identity, controller/identity/kubernetes

@@ -104,22 +104,26 @@ metadata: {name: harmless, namespace: kube-system}
 spec: {selector: {app: harmless}, ports: [{port: 80}]}
 `
 
-// webhookDown: the floor refuses, kube-system is not affected, and all is well when it is back.
+// webhookDown: the floor refuses, kube-system is not affected, and all is well when it is back. The safe
+// route is none that is live, since the webhook is not asked about what does not change.
 func (p *play) webhookDown() {
 	admit := p.roles["admit"]
 	admit.Kill()
 	p.until(func(context.Context) error {
-		out, err := p.cluster.TryApply(p.t, route(50), "--dry-run=server")
+		out, err := p.cluster.TryApply(p.t, route(45), "--dry-run=server")
 		if err == nil || !strings.Contains(out, "failed calling webhook") {
 			return errors.New("a safe route is not refused for want of the webhook: " + out)
 		}
 		return nil
 	})
+	if out, err := p.cluster.TryApply(p.t, outweighed); err == nil || !strings.Contains(out, outweighedSaid) {
+		p.t.Errorf("the floor does not refuse it: %v\n%s", err, out)
+	}
 	p.cluster.Apply(p.t, elsewhere)
 	p.cluster.Kubectl(p.t, "-n", "kube-system", "delete", "service", "harmless")
 	p.must(admit.Start())
 	p.until(func(context.Context) error {
-		if out, err := p.cluster.TryApply(p.t, route(50), "--dry-run=server"); err != nil {
+		if out, err := p.cluster.TryApply(p.t, route(45), "--dry-run=server"); err != nil {
 			return fmt.Errorf("a safe route is refused: %w\n%s", err, out)
 		}
 		return nil

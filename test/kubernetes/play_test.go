@@ -24,7 +24,7 @@ type play struct {
 	kustomize  *flux.Controller
 }
 
-func (p *play) in(t *testing.T) *play {
+func (p *play) in(t testing.TB) *play {
 	out := *p
 	out.world = p.world.in(t)
 	return &out
@@ -189,9 +189,9 @@ func (p *play) live() string {
 }
 
 // unsafe is a manifest that must not become live.
-func (p *play) unsafe(name string) string {
-	p.t.Helper()
+func (w *world) unsafe(name string) string {
+	w.t.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", "unsafe", name))
-	p.must(err)
+	w.must(err)
 	return string(text)
 }

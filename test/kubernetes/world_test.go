@@ -11,9 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/mesh-compile/mesh-compile/compiler/artifact"
 	"github.com/mesh-compile/mesh-compile/controller/api/v1alpha1"
@@ -24,14 +26,17 @@ import (
 	"github.com/mesh-compile/mesh-compile/test/tools"
 )
 
-func TestMain(m *testing.M) { kubetest.Main(m) }
+func TestMain(m *testing.M) {
+	log.SetLogger(logr.Discard()) // of clients; they warn where nobody set one
+	kubetest.Main(m)
+}
 
 // system is the namespace of the control plane.
 const system = "mesh-system"
 
 // world is a cluster with the control plane and a mesh of three workloads.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	cluster *kubetest.Cluster
 	client  client.WithWatch // of an administrator; knows the kinds of this project
 	node    *node.Node
@@ -42,7 +47,7 @@ type world struct {
 }
 
 // in is the world for a subtest.
-func (w *world) in(t *testing.T) *world {
+func (w *world) in(t testing.TB) *world {
 	out := *w
 	out.t = t
 	return &out
@@ -76,7 +81,7 @@ func (w *world) requireRoles(roles []string) {
 }
 
 // install applies the manifests that are shipped and runs the roles, as docs/kubernetes.md says.
-func install(t *testing.T, roles ...string) *world {
+func install(t testing.TB, roles ...string) *world {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("it starts a control plane and several Envoys")
@@ -116,7 +121,7 @@ func (w *world) uninstall(manifests string) {
 	}
 }
 
-func newClient(t *testing.T, c *kubetest.Cluster) client.WithWatch {
+func newClient(t testing.TB, c *kubetest.Cluster) client.WithWatch {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {

@@ -29,6 +29,9 @@ type Observation struct {
 	Body    string
 	Took    time.Duration
 
+	// Certificate is the common name of what a gateway showed, "" without TLS.
+	Certificate string
+
 	// Route is the name of the route that the caller's proxy took, Details and
 	// Flags what it says of the answer, Cluster where it sent the request.
 	Route, Details, Flags, Cluster string
@@ -48,6 +51,8 @@ func (m *Mesh) Ask(ctx context.Context, want *reach.Result) (Observation, error)
 	r := wire(&want.Request)
 	r.Headers.Set(requestID, m.serial.next())
 	switch {
+	case want.Entry != nil:
+		return m.askGateway(ctx, want, r)
 	case want.Caller == nil:
 		return m.askWithout(ctx, want, r)
 	case !isHTTP(want):
@@ -89,17 +94,14 @@ func (m *Mesh) askThrough(ctx context.Context, want *reach.Result, r envoytest.R
 	if out.Refused != "" {
 		return out, nil
 	}
-	id := r.Headers.Get(requestID)
-	within := logTimeout
-	if out.Status == http.StatusBadRequest {
-		within = codecTimeout
-	}
-	line, err := from.logged(ctx, outbound, id, within)
-	if err != nil && out.Status == http.StatusBadRequest {
-		return out, ctx.Err() // the codec refused it before it had an id
-	}
+	return out, m.follow(ctx, from, want, r.Headers.Get(requestID), &out)
+}
+
+// follow adds what the proxies on the way say of a request.
+func (m *Mesh) follow(ctx context.Context, from *instance, want *reach.Result, id string, out *Observation) error {
+	line, err := from.logged(ctx, outbound, id, out.logTimeout())
 	if err != nil {
-		return out, err
+		return out.unlogged(ctx, err)
 	}
 	out.Route, out.Details, out.Flags, out.Cluster = line.Route, line.Details, line.Flags, line.Cluster
 	if callee := m.instanceAt(line.Upstream); callee != nil {
@@ -107,18 +109,36 @@ func (m *Mesh) askThrough(ctx context.Context, want *reach.Result, r envoytest.R
 		// Without its answer, the connection or the answer was lost on the way; and
 		// what is no request has no id.
 		if out.Details == viaUpstream && isHTTP(want) {
-			err = callee.testify(ctx, id, &out)
+			err = callee.testify(ctx, id, logTimeout, out)
 		}
 	}
-	return out, err
+	return err
+}
+
+// logTimeout is how long to wait for what the first proxy says: a 400 may be its
+// codec's, which refuses a request before it has an id.
+func (o *Observation) logTimeout() time.Duration {
+	if o.Status == http.StatusBadRequest {
+		return codecTimeout
+	}
+	return logTimeout
+}
+
+// unlogged is what it means that the first proxy has no line: nothing where its codec
+// may have refused the request.
+func (o *Observation) unlogged(ctx context.Context, err error) error {
+	if o.Status == http.StatusBadRequest {
+		return ctx.Err()
+	}
+	return err
 }
 
 // viaUpstream is what a proxy says of an answer that is not its own.
 const viaUpstream = "via_upstream"
 
 // testify adds what the callee's proxy says of a request.
-func (i *instance) testify(ctx context.Context, id string, out *Observation) error {
-	line, err := i.logged(ctx, inbound, id, logTimeout)
+func (i *instance) testify(ctx context.Context, id string, within time.Duration, out *Observation) error {
+	line, err := i.logged(ctx, inbound, id, within)
 	out.CalleeDetails, out.Peer = line.Details, line.Peer
 	if out.Received == nil && line.Details == viaUpstream {
 		out.Received = i.received(id) // an answer without a body
@@ -141,10 +161,13 @@ func (m *Mesh) askWithout(ctx context.Context, want *reach.Result, r envoytest.R
 		response, err := envoytest.Send(ctx, address, r)
 		if out = observed(response, err, time.Since(began)); out.Refused == "" {
 			out.Callee = callee.workload.Key()
-			if isHTTP(want) {
-				err = callee.testify(ctx, r.Headers.Get(requestID), &out)
+			if !isHTTP(want) {
+				return out, nil
 			}
-			return out, err
+			if err := callee.testify(ctx, r.Headers.Get(requestID), out.logTimeout(), &out); err != nil {
+				return out, out.unlogged(ctx, err)
+			}
+			return out, nil
 		}
 	}
 	return out, ctx.Err()

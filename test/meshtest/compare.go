@@ -125,6 +125,10 @@ const (
 func (c *comparison) route() {
 	want := noRoute
 	switch {
+	case c.want.Entry != nil && !isHTTP(c.want):
+		return // of connections nobody tells the route
+	case c.want.Entry != nil && c.want.Status == 421:
+		want = "misdirected"
 	case c.want.Route.Rule != nil:
 		want = c.want.Route.Rule.ID
 	case c.want.Port == nil && c.want.Status == 502:

@@ -4,13 +4,18 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 
+	"google.golang.org/protobuf/proto"
+
+	"github.com/mesh-compile/mesh-compile/agent/endpoints"
 	"github.com/mesh-compile/mesh-compile/compiler/check"
+	"github.com/mesh-compile/mesh-compile/compiler/locality"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 	"github.com/mesh-compile/mesh-compile/compiler/xds"
 	"github.com/mesh-compile/mesh-compile/test/envoytest"
@@ -21,6 +26,7 @@ import (
 // access rules look at.
 type instance struct {
 	workload *check.Workload
+	place    locality.Place
 	ip       string
 	outbound string // where the application's requests leave
 	echo     *envoytest.Echo
@@ -110,6 +116,12 @@ func (m *Mesh) bootstrap(i *instance) ([]byte, error) {
 		options.Bind[name] = net.JoinHostPort(i.ip, strconv.Itoa(int(in.Port)))
 		options.Endpoints[name] = []string{i.echo.Address()}
 	}
+	for _, p := range i.workload.Gateway {
+		options.Bind[xds.GatewayListener(p.Port)] = net.JoinHostPort(i.ip, strconv.Itoa(int(p.Port)))
+	}
+	if options.Files, err = m.filesOf(i.workload); err != nil {
+		return nil, err
+	}
 	for name, b := range m.backends {
 		options.Endpoints[name] = m.endpoints(name, b)
 	}
@@ -119,6 +131,9 @@ func (m *Mesh) bootstrap(i *instance) ([]byte, error) {
 	}
 	for _, c := range out.StaticResources.Clusters {
 		m.bringHome(c)
+		if err := m.arrange(i, c); err != nil {
+			return nil, err
+		}
 	}
 	return xds.JSON(out)
 }
@@ -129,7 +144,7 @@ const outboundListener = "outbound"
 // endpoints are the instances behind a backend, or what stands for them outside.
 func (m *Mesh) endpoints(cluster string, b *check.Backend) []string {
 	if o, ok := m.outside[cluster]; ok {
-		return []string{o.echo.Address()}
+		return []string{o.address}
 	}
 	var out []string
 	for _, w := range b.Workloads {
@@ -143,7 +158,10 @@ func (m *Mesh) endpoints(cluster string, b *check.Backend) []string {
 }
 
 // outside stands for a destination that no proxy of ours is in front of.
-type outside struct{ echo *envoytest.Echo }
+type outside struct {
+	address string
+	echo    *envoytest.Echo // nil for a real program
+}
 
 // startOutside makes an Echo for every backend without a workload, so that no
 // test speaks to the world.
@@ -152,11 +170,15 @@ func (m *Mesh) startOutside() error {
 		if len(b.Workloads) > 0 {
 			continue
 		}
+		if address, ok := m.outsiders[b.Port.Service.Key()]; ok {
+			m.outside[name] = &outside{address: address}
+			continue
+		}
 		echo, err := envoytest.NewEcho(b.Port.Service.Key(), b.Version, envoytest.Loopback()+":0")
 		if err != nil {
 			return fmt.Errorf("starting %s: %w", b.Port.Service.Key(), err)
 		}
-		m.outside[name] = &outside{echo}
+		m.outside[name] = &outside{echo.Address(), echo}
 	}
 	return nil
 }
@@ -181,6 +203,29 @@ func (m *Mesh) bringHome(c *clusterv3.Cluster) {
 	if _, ok := m.outside[c.Name]; ok {
 		c.TransportSocket = nil
 	}
+}
+
+// arrange gives a cluster whose rule asks for places what an agent at the caller's
+// would serve.
+func (m *Mesh) arrange(caller *instance, c *clusterv3.Cluster) error {
+	b, ok := m.backends[c.Name]
+	if !ok || b.LocalityRule() == nil || !xds.Discovered(b) {
+		return nil
+	}
+	var list []endpoints.Endpoint
+	for _, w := range b.Workloads {
+		for _, i := range m.instances[w.Key()] {
+			if address, ok := i.inboundAddress(b.Port); ok {
+				list = append(list, endpoints.Endpoint{Address: netip.MustParseAddrPort(address), Locality: i.place, Weight: 1})
+			}
+		}
+	}
+	r, err := endpoints.Assignment(c.Name, b.LocalityRule(), caller.place, list)
+	if err != nil {
+		return err
+	}
+	c.LoadAssignment = &endpointv3.ClusterLoadAssignment{}
+	return proto.Unmarshal(r.Bytes, c.LoadAssignment)
 }
 
 func lbEndpoint(address string) *endpointv3.LbEndpoint {

@@ -25,6 +25,7 @@ import (
 
 	"github.com/mesh-compile/mesh-compile/compiler"
 	"github.com/mesh-compile/mesh-compile/compiler/check"
+	"github.com/mesh-compile/mesh-compile/compiler/locality"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 	"github.com/mesh-compile/mesh-compile/compiler/reach"
 	"github.com/mesh-compile/mesh-compile/compiler/xds"
@@ -46,7 +47,18 @@ type Mesh struct {
 	instances map[string][]*instance    // by workload
 	outside   map[string]*outside       // by cluster: destinations without a proxy of ours
 	backends  map[string]*check.Backend // by cluster
+	outsiders map[string]string         // addresses that stand outside, by service
 	serial    serial
+	files     files
+}
+
+// Options of a mesh that runs.
+type Options struct {
+	// Engine that decides all access; "" leaves each workload its own.
+	Engine mesh.Engine
+	// Outside are real programs for services without a workload, "ip:port" by
+	// "namespace/name"; every other one is an Echo.
+	Outside map[string]string
 }
 
 // Start runs the proxies of the named workloads ("namespace/name"), one for each
@@ -58,6 +70,11 @@ func Start(ctx context.Context, m *check.Mesh, workloads ...string) (*Mesh, erro
 // StartWith is Start with all access decided by one engine, whatever the workloads
 // say; "" leaves each its own.
 func StartWith(ctx context.Context, engine mesh.Engine, m *check.Mesh, workloads ...string) (*Mesh, error) {
+	return StartAs(ctx, Options{Engine: engine}, m, workloads...)
+}
+
+// StartAs is Start with options.
+func StartAs(ctx context.Context, o Options, m *check.Mesh, workloads ...string) (*Mesh, error) {
 	if !envoytest.DistinctLoopback {
 		return nil, errors.New("running a mesh: this platform has one loopback address, and every workload needs its own")
 	}
@@ -65,7 +82,7 @@ func StartWith(ctx context.Context, engine mesh.Engine, m *check.Mesh, workloads
 	if err != nil {
 		return nil, err
 	}
-	out := &Mesh{mesh: m, engine: engine, ca: ca, slices: compiler.Slices(m), instances: map[string][]*instance{},
+	out := &Mesh{mesh: m, engine: o.Engine, outsiders: o.Outside, ca: ca, slices: compiler.Slices(m), instances: map[string][]*instance{},
 		outside: map[string]*outside{}, backends: backendsOf(m)}
 	if err := out.start(ctx, workloads); err != nil {
 		out.Close()
@@ -82,7 +99,9 @@ func (m *Mesh) Close() {
 	}
 	all.Wait()
 	for _, o := range m.outside {
-		o.echo.Close()
+		if o.echo != nil {
+			o.echo.Close()
+		}
 	}
 }
 
@@ -101,11 +120,12 @@ func (m *Mesh) start(ctx context.Context, workloads []string) error {
 		if w == nil {
 			return fmt.Errorf("starting workload %q: the mesh has none of this name", key)
 		}
-		for range max(1, len(w.Endpoints)) {
+		for k := range max(1, len(w.Endpoints)) {
 			i, err := newInstance(m.asItRuns(w))
 			if err != nil {
 				return fmt.Errorf("starting workload %s: %w", key, err)
 			}
+			i.place = placeOf(w, k)
 			m.instances[key] = append(m.instances[key], i)
 		}
 	}
@@ -165,6 +185,9 @@ func (m *Mesh) Echoes(workload string) []*envoytest.Echo {
 	return out
 }
 
+// Outbound is where the applications of a workload's first instance send requests.
+func (m *Mesh) Outbound(workload string) string { return m.instances[workload][0].outbound }
+
 // Envoys returns the proxies of a workload, in the order of Echoes.
 func (m *Mesh) Envoys(workload string) []*envoytest.Envoy {
 	var out []*envoytest.Envoy
@@ -184,6 +207,16 @@ func backendsOf(m *check.Mesh) map[string]*check.Backend {
 			}
 		}
 	}
+	return out
+}
+
+// placeOf is where the endpoint of an instance is by policy.
+func placeOf(w *check.Workload, k int) locality.Place {
+	where := w.Locality
+	if k < len(w.Endpoints) {
+		where = cmp.Or(w.Endpoints[k].Locality, where)
+	}
+	out, _ := locality.Parse(where)
 	return out
 }
 

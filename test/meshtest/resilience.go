@@ -101,11 +101,16 @@ func (m *Mesh) judgeTimeout(ctx context.Context, want *reach.Result) ([]string, 
 	if err != nil {
 		return nil, err
 	}
-	if got.Status != http.StatusGatewayTimeout || got.Took < wait-early || got.Took > wait+slack || asked != tries {
+	if !got.timedOut() || got.Took < wait-early || got.Took > wait+slack || asked != tries {
 		return []string{fmt.Sprintf("timeout: the evaluator says %d tries in %s, Envoy answers %d after %d tries in %s",
 			tries, wait, got.Status, asked, got.Took)}, nil
 	}
 	return nil, nil
+}
+
+// timedOut reports Envoy's answer after a timeout; a gRPC client reads DEADLINE_EXCEEDED.
+func (o *Observation) timedOut() bool {
+	return o.Status == http.StatusGatewayTimeout || o.Headers.Get("Grpc-Status") == "4"
 }
 
 // patience is how long a rule waits for a destination that never answers, and

@@ -33,10 +33,9 @@ var silent = map[string]string{
 // or are parts of what is.
 var unsupported = words(`
 	audiences cacheDuration claims claimsToHeaders inline issuer issuers jwks jwt uri
-	authorizers custom data package provider providers rateLimits rego telemetry type
-	action delegate delegateTo delegatedBy gateway listener mirrors parent route routes via
-	clientCertificate failover failurePercentage maxConnectionsPerHost maxEjectionTime minHosts minWeightPercent
-	panicThreshold requestVolume stdevFactor successRate threshold weights`)
+	authorizers custom data package rateLimits rego
+	action delegate delegateTo delegatedBy mirrors parent route routes via
+	clientCertificate`)
 
 // certificates are texts that no change leaves valid.
 var certificates = words("caCertificates trustBundle")
@@ -195,7 +194,8 @@ var vocabulary = []string{
 	"redirect", "none", "http", "http2", "grpc", "tcp", "rbac", "opa", "service", "not-found", "GET", "POST", "round-robin",
 	"least-request", "random", "overflow", "no-healthy-endpoint", "connect-failure", "reset", "5xx", "static", "dns",
 	"10.9.0.0/16", "10.9.0.1", "v1", "v2", "catalog", "inventory", "old", "web", "shop", "lab", "a.test", "https://c.test", "https", "spiffe://third/y",
-	"fedcba9876543210", "weights", "catalog-v1", "bank", "ledger",
+	"1.2", "1.3", "mutual", "optional-mutual", "terminate", "front", "pass", "tls",
+	"ECDHE-RSA-AES128-GCM-SHA256", "fedcba9876543210", "weights", "eu", "us", "SameSite", "catalog-v1", "bank", "ledger",
 }
 
 // TestEveryFieldIsThere holds testdata/every to the types.

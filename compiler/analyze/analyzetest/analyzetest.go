@@ -38,7 +38,7 @@ var update = flag.Bool("update", false, "rewrite the fixed files")
 type Compile = func(fs.FS) (*check.Mesh, diag.List)
 
 // Run judges each directory below dir.
-func Run(t *testing.T, dir string, compile Compile, a *analyze.Analyzer, opt analyze.Options) {
+func Run(t *testing.T, dir string, compile Compile, a *analyze.Analyzer) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -46,18 +46,18 @@ func Run(t *testing.T, dir string, compile Compile, a *analyze.Analyzer, opt ana
 	}
 	for _, e := range entries {
 		if e.IsDir() {
-			t.Run(e.Name(), func(t *testing.T) { fixture(t, filepath.Join(dir, e.Name()), compile, a, opt) })
+			t.Run(e.Name(), func(t *testing.T) { fixture(t, filepath.Join(dir, e.Name()), compile, a) })
 		}
 	}
 }
 
-func fixture(t *testing.T, dir string, compile Compile, a *analyze.Analyzer, opt analyze.Options) {
+func fixture(t *testing.T, dir string, compile Compile, a *analyze.Analyzer) {
 	files := os.DirFS(dir)
 	m, diags := compile(without(files, "fixed"))
 	if diags.HasErrors() {
 		t.Fatalf("the fixture is wrong before it is analyzed:\n%s", Text(diags))
 	}
-	found, _ := analyze.Run(m, []*analyze.Analyzer{a}, opt)
+	found, _ := analyze.Run(m, []*analyze.Analyzer{a}, analyze.Options{})
 	compare(t, wanted(t, files), found)
 	for i := range found {
 		if err := Confirm(m, &found[i]); err != nil {

@@ -28,7 +28,7 @@ func TestWitnessesOnEnvoy(t *testing.T) {
 		}
 		for _, dir := range dirs {
 			m, _ := onShop(os.DirFS(dir))
-			found, _ := analyze.Run(m, []*analyze.Analyzer{a}, analyze.Options{AsOf: asOf})
+			found, _ := analyze.Run(m, []*analyze.Analyzer{a}, analyze.Options{})
 			t.Run(dir, func(t *testing.T) { witnesses(t, m, found) })
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"github.com/mesh-compile/mesh-compile/compiler/analyze/passes/retrymethods"
 	"github.com/mesh-compile/mesh-compile/compiler/analyze/passes/routeshadow"
 	"github.com/mesh-compile/mesh-compile/compiler/analyze/passes/timeoutinversion"
-	"github.com/mesh-compile/mesh-compile/compiler/analyze/passes/waiver"
 )
 
 // All returns every analyzer, by name.
@@ -19,6 +18,5 @@ func All() []*analyze.Analyzer {
 		retrymethods.Analyzer,
 		routeshadow.Analyzer,
 		timeoutinversion.Analyzer,
-		waiver.Analyzer,
 	}
 }

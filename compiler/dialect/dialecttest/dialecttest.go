@@ -285,3 +285,25 @@ func compare(t *testing.T, file string, wants map[int][]string, diags diag.List)
 		}
 	}
 }
+
+// Code is that of the translators of the package under test, without its table of fields:
+// a field that it does not name is read by nobody.
+func Code(t *testing.T) string {
+	t.Helper()
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var code strings.Builder
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") || file == "fields.go" {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		code.Write(text)
+	}
+	return code.String()
+}

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/dialect/translate"
 	"github.com/mesh-compile/mesh-compile/compiler/load"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 	"github.com/mesh-compile/mesh-compile/compiler/source"
@@ -28,7 +29,7 @@ func (t *translator) actions(n *load.Node, r *mesh.Rule) {
 			continue
 		}
 		if done != nil {
-			d := t.wrong(f.KeySpan, "%s stands beside %s: a rule does one of them", key, done.Key)
+			d := t.Wrong(f.KeySpan, "%s stands beside %s: a rule does one of them", key, done.Key)
 			d.Related = []diag.Related{{Span: done.KeySpan, Message: done.Key}}
 			continue
 		}
@@ -36,14 +37,14 @@ func (t *translator) actions(n *load.Node, r *mesh.Rule) {
 		t.action(n, r, f)
 	}
 	if done == nil {
-		t.wrong(n.Span, "the rule has no route, redirect or directResponse")
+		t.Wrong(n.Span, "the rule has no route, redirect or directResponse")
 	}
 }
 
 func (t *translator) action(n *load.Node, r *mesh.Rule, f *load.Field) {
 	switch f.Key {
 	case "route":
-		for _, item := range items(n, "route") {
+		for _, item := range n.ItemsOf("route") {
 			r.To = append(r.To, t.weighted(item))
 		}
 		t.someWeight(r, f.KeySpan)
@@ -56,11 +57,11 @@ func (t *translator) action(n *load.Node, r *mesh.Rule, f *load.Field) {
 		return
 	}
 	for _, key := range []string{"fault", "rewrite"} {
-		t.exclusive(n, f.Key, key, "the request is not sent on")
+		t.Exclusive(n, f.Key, key, "the request is not sent on")
 	}
 	for _, key := range answering {
 		if other := n.Field(key); other != nil {
-			t.warn(other.KeySpan, "%s has no effect beside %s: the request is not sent on", key, f.Key)
+			t.Warn(other.KeySpan, "%s has no effect beside %s: the request is not sent on", key, f.Key)
 		}
 	}
 }
@@ -78,33 +79,33 @@ func (t *translator) weighted(n *load.Node) mesh.Destination {
 func (t *translator) someWeight(r *mesh.Rule, at source.Span) {
 	written := slices.ContainsFunc(r.To, func(d mesh.Destination) bool { return d.Weight > 0 })
 	if len(r.To) > 1 && !written {
-		t.wrong(at, "the weights of the %d destinations add up to 0", len(r.To))
+		t.Wrong(at, "the weights of the %d destinations add up to 0", len(r.To))
 	}
 }
 
 // destination reads a Destination.
 func (t *translator) destination(n *load.Node, at source.Span) mesh.Destination {
-	d := mesh.Destination{Span: at, Version: text(n, "subset"), VersionAt: t.at(n, "subset")}
+	d := mesh.Destination{Span: at, Version: n.TextOf("subset"), VersionAt: t.At(n, "subset")}
 	if n != nil {
 		d.Span = n.Span
 	}
 	host := n.Get("host")
 	switch {
 	case host == nil || host.Kind == load.String && host.Text == "":
-		t.wrong(d.Span, "the destination has no host")
+		t.Wrong(d.Span, "the destination has no host")
 	case host.Kind == load.String && strings.HasPrefix(host.Text, "*"):
-		t.wrong(host.Span, "destination host %q: a wildcard names no single host", host.Text)
+		t.Wrong(host.Span, "destination host %q: a wildcard names no single host", host.Text)
 	case host.Kind == load.String && t.hostName(host):
 		ref := t.ref(host)
 		d.Service = &ref
 	}
-	if d.Version != "" && !isLabel(d.Version) {
-		t.wrong(d.VersionAt, "subset %q: want lower-case letters, digits and -", d.Version)
+	if d.Version != "" && !translate.IsLabel(d.Version) {
+		t.Wrong(d.VersionAt, "subset %q: want lower-case letters, digits and -", d.Version)
 	}
 	if port := n.Get("port"); port != nil {
-		d.Port, d.PortAt = t.port(port, "number"), t.at(port, "number")
+		d.Port, d.PortAt = t.port(port, "number"), t.At(port, "number")
 		if port.Get("number") == nil {
-			t.wrong(port.Span, "port has no number")
+			t.Wrong(port.Span, "port has no number")
 		}
 	}
 	return d
@@ -117,49 +118,49 @@ var redirectCodes = []uint32{301, 302, 303, 307, 308}
 
 func (t *translator) redirect(n, rule *load.Node) *mesh.Redirect {
 	r := &mesh.Redirect{
-		Scheme: text(n, "scheme"), Host: text(n, "authority"), Port: t.port(n, "port"),
-		Path: text(n, "uri"), Code: 301, Span: n.Span,
+		Scheme: n.TextOf("scheme"), Host: n.TextOf("authority"), Port: t.port(n, "port"),
+		Path: n.TextOf("uri"), Code: 301, Span: n.Span,
 	}
-	t.exclusive(n, "uri", "prefixRewrite", "the path is replaced once")
-	if prefix := text(n, "prefixRewrite"); prefix != "" {
+	t.Exclusive(n, "uri", "prefixRewrite", "the path is replaced once")
+	if prefix := n.TextOf("prefixRewrite"); prefix != "" {
 		r.PrefixRewrite = &prefix
-		t.matchedByPrefix(rule, t.at(n, "prefixRewrite"))
+		t.matchedByPrefix(rule, t.At(n, "prefixRewrite"))
 	}
 	if r.Scheme != "" && r.Scheme != "http" && r.Scheme != "https" {
-		t.wrong(t.at(n, "scheme"), "scheme %q: want http or https", r.Scheme)
+		t.Wrong(t.At(n, "scheme"), "scheme %q: want http or https", r.Scheme)
 	}
 	if code := t.count(n, "redirectCode"); code != nil && *code != 0 {
 		r.Code = *code
 		if !slices.Contains(redirectCodes, r.Code) {
-			t.wrong(t.at(n, "redirectCode"), "redirectCode %d: want 301, 302, 303, 307 or 308", r.Code)
+			t.Wrong(t.At(n, "redirectCode"), "redirectCode %d: want 301, 302, 303, 307 or 308", r.Code)
 			r.Code = 301
 		}
 	}
-	if text(n, "derivePort") == "FROM_REQUEST_PORT" {
-		d := t.unsupported(t.at(n, "derivePort"), "derivePort FROM_REQUEST_PORT is not supported yet")
-		fix(d, "write port: with the number of the port")
+	if n.TextOf("derivePort") == "FROM_REQUEST_PORT" {
+		d := t.Unsupported(t.At(n, "derivePort"), "derivePort FROM_REQUEST_PORT is not supported yet")
+		d.SetFix("write port: with the number of the port")
 	}
 	t.printable(n, "uri")
 	t.printable(n, "authority")
 	if r.Path == "" && r.PrefixRewrite == nil && r.Host == "" && r.Scheme == "" && r.Port == 0 && n.Get("derivePort") == nil {
-		t.wrong(n.Span, "the redirect changes nothing: write uri, authority, scheme or port")
+		t.Wrong(n.Span, "the redirect changes nothing: write uri, authority, scheme or port")
 	}
 	return r
 }
 
 // matchedByPrefix demands that every match of a rule is one of the path's prefix.
 func (t *translator) matchedByPrefix(rule *load.Node, at source.Span) {
-	list := items(rule, "match")
+	list := rule.ItemsOf("match")
 	byPrefix := func(m *load.Node) bool { return m.At("uri", "prefix") != nil }
 	if len(list) == 0 || slices.ContainsFunc(list, func(m *load.Node) bool { return !byPrefix(m) }) {
-		t.wrong(at, "prefixRewrite replaces the matched prefix, but not every match of this rule matches uri by prefix")
+		t.Wrong(at, "prefixRewrite replaces the matched prefix, but not every match of this rule matches uri by prefix")
 	}
 }
 
 // printable refuses what would end a header early.
 func (t *translator) printable(n *load.Node, key string) {
-	if strings.ContainsFunc(text(n, key), func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		t.wrong(t.at(n, key), "%s %q has a space or a control character", key, text(n, key))
+	if strings.ContainsFunc(n.TextOf(key), func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		t.Wrong(t.At(n, key), "%s %q has a space or a control character", key, n.TextOf(key))
 	}
 }
 
@@ -169,19 +170,19 @@ const maxBody = 1 << 20
 func (t *translator) directResponse(n *load.Node) *mesh.Respond {
 	r := &mesh.Respond{Status: t.status(n, "status"), Span: n.Span}
 	if n.Get("status") == nil {
-		t.wrong(n.Span, "directResponse has no status")
+		t.Wrong(n.Span, "directResponse has no status")
 	}
 	body := n.Get("body")
-	r.Body = text(body, "string")
-	if raw := text(body, "bytes"); raw != "" {
+	r.Body = body.TextOf("string")
+	if raw := body.TextOf("bytes"); raw != "" {
 		decoded, _ := base64.StdEncoding.DecodeString(raw) // the shape has judged it
 		r.Body = string(decoded)
 	}
 	switch {
 	case len(r.Body) > maxBody:
-		t.wrong(body.Span, "the body has %d bytes, more than %d", len(r.Body), maxBody)
+		t.Wrong(body.Span, "the body has %d bytes, more than %d", len(r.Body), maxBody)
 	case !utf8.ValidString(r.Body):
-		t.unsupported(t.at(body, "bytes"), "a body that is not UTF-8 text is not supported")
+		t.Unsupported(t.At(body, "bytes"), "a body that is not UTF-8 text is not supported")
 		r.Body = ""
 	}
 	return r
@@ -193,22 +194,22 @@ func (t *translator) rewrite(n *load.Node) *mesh.Rewrite {
 	if n == nil {
 		return nil
 	}
-	r := &mesh.Rewrite{Host: text(n, "authority"), Span: n.Span}
-	t.exclusive(n, "uri", "uriRegexRewrite", "the path is rewritten once")
+	r := &mesh.Rewrite{Host: n.TextOf("authority"), Span: n.Span}
+	t.Exclusive(n, "uri", "uriRegexRewrite", "the path is rewritten once")
 	t.printable(n, "uri")
 	t.printable(n, "authority")
-	if uri := text(n, "uri"); uri != "" {
+	if uri := n.TextOf("uri"); uri != "" {
 		r.Prefix = &uri
 		if !strings.HasPrefix(uri, "/") {
-			t.warn(t.at(n, "uri"), "rewrite uri %q does not begin with /: the upstream may get a path without one", uri)
+			t.Warn(t.At(n, "uri"), "rewrite uri %q does not begin with /: the upstream may get a path without one", uri)
 		}
 	}
 	if regex := n.Get("uriRegexRewrite"); regex != nil {
-		r.Regex, r.Substitute = text(regex, "match"), text(regex, "rewrite")
+		r.Regex, r.Substitute = regex.TextOf("match"), regex.TextOf("rewrite")
 		t.substitution(regex)
 	}
 	if r.Prefix == nil && r.Regex == "" && r.Host == "" {
-		t.wrong(n.Span, "the rewrite changes nothing: write uri, uriRegexRewrite or authority")
+		t.Wrong(n.Span, "the rewrite changes nothing: write uri, uriRegexRewrite or authority")
 		return nil
 	}
 	return r
@@ -219,9 +220,9 @@ var groupReference = regexp.MustCompile(`\\([0-9]|.|$)`)
 // substitution checks the references of a rewrite (RE2's \0 to \9) to the groups
 // of its pattern, which package check judges itself.
 func (t *translator) substitution(n *load.Node) {
-	pattern, substitute := text(n, "match"), text(n, "rewrite")
+	pattern, substitute := n.TextOf("match"), n.TextOf("rewrite")
 	if pattern == "" || substitute == "" {
-		t.wrong(n.Span, "uriRegexRewrite needs both match and rewrite")
+		t.Wrong(n.Span, "uriRegexRewrite needs both match and rewrite")
 		return
 	}
 	re, err := regexp.Compile(pattern)
@@ -233,9 +234,9 @@ func (t *translator) substitution(n *load.Node) {
 		switch {
 		case m[1] == `\`:
 		case err != nil:
-			t.wrong(t.at(n, "rewrite"), `rewrite %q: write \1 to \9 for a group and \\ for a backslash`, substitute)
+			t.Wrong(t.At(n, "rewrite"), `rewrite %q: write \1 to \9 for a group and \\ for a backslash`, substitute)
 		case group > re.NumSubexp():
-			t.wrong(t.at(n, "rewrite"), `rewrite %q: there is no group \%d in %q, which has %d`, substitute, group, pattern, re.NumSubexp())
+			t.Wrong(t.At(n, "rewrite"), `rewrite %q: there is no group \%d in %q, which has %d`, substitute, group, pattern, re.NumSubexp())
 		}
 	}
 }

@@ -18,17 +18,17 @@ func (t *translator) authorizationPolicy(spec *load.Node) {
 		return
 	}
 	p := &mesh.AccessPolicy{Origin: t.Origin, Target: target}
-	action := accessActions[text(spec, "action")]
-	rules := items(spec, "rules")
+	action := accessActions[spec.TextOf("action")]
+	rules := spec.ItemsOf("rules")
 	switch {
 	case len(rules) > 0:
 	case action == mesh.Allow: // selects workloads, which closes them, and opens nothing
 		p.AllowsNothing = true
 	case action == mesh.Deny:
-		d := t.wrong(t.at(spec, "rules"), "a DENY policy without rules denies nothing")
-		fix(d, "write rules: [{}] to deny everything")
+		d := t.Wrong(t.At(spec, "rules"), "a DENY policy without rules denies nothing")
+		d.SetFix("write rules: [{}] to deny everything")
 	default:
-		t.warn(t.at(spec, "rules"), "an AUDIT policy without rules logs nothing")
+		t.Warn(t.At(spec, "rules"), "an AUDIT policy without rules logs nothing")
 	}
 	for i, n := range rules {
 		p.Rules = append(p.Rules, t.accessRule(n, "#"+strconv.Itoa(i+1), action))
@@ -39,20 +39,20 @@ func (t *translator) authorizationPolicy(spec *load.Node) {
 // enforced reports whether the policy is one that we can enforce on what it
 // selects. What we cannot is never turned into something wider or narrower.
 func (t *translator) enforced(spec *load.Node) bool {
-	ok := len(items(spec, "targetRefs")) == 0 && spec.Get("targetRef") == nil // the shape refuses them
+	ok := len(spec.ItemsOf("targetRefs")) == 0 && spec.Get("targetRef") == nil // the shape refuses them
 	provider := spec.Field("provider")
 	switch {
-	case text(spec, "action") == "CUSTOM":
-		d := t.unsupported(t.at(spec, "action"), "action CUSTOM asks an external authorizer, which is not supported yet")
-		fix(d, "write ALLOW or DENY rules")
+	case spec.TextOf("action") == "CUSTOM":
+		d := t.Unsupported(t.At(spec, "action"), "action CUSTOM asks an external authorizer, which is not supported yet")
+		d.SetFix("write ALLOW or DENY rules")
 		ok = false
 	case provider != nil:
-		t.wrong(provider.KeySpan, "provider has no meaning without action CUSTOM")
+		t.Wrong(provider.KeySpan, "provider has no meaning without action CUSTOM")
 	}
 	dryRun := t.Doc.Root.At("metadata", "annotations", "istio.io/dry-run")
 	if dryRun != nil && dryRun.Text == "true" {
-		d := t.unsupported(dryRun.Span, "the annotation istio.io/dry-run is not supported: the policy would be enforced")
-		fix(d, "write action: AUDIT, which logs what it matches, or remove the annotation")
+		d := t.Unsupported(dryRun.Span, "the annotation istio.io/dry-run is not supported: the policy would be enforced")
+		d.SetFix("write action: AUDIT, which logs what it matches, or remove the annotation")
 		ok = false
 	}
 	return ok
@@ -62,20 +62,20 @@ func (t *translator) accessRule(n *load.Node, name string, action mesh.AccessAct
 	r := &mesh.AccessRule{ID: t.ID() + "/" + name, Name: name, Span: n.Span, Action: action}
 	for _, key := range []string{"from", "to"} {
 		if v := n.Get(key); v != nil && v.Kind == load.List && len(v.Items) == 0 {
-			t.wrong(v.Span, "%s is an empty list: leave it out for everything", key)
+			t.Wrong(v.Span, "%s is an empty list: leave it out for everything", key)
 		}
 	}
-	for _, item := range items(n, "from") {
+	for _, item := range n.ItemsOf("from") {
 		if s := t.inside(item, "source"); s != nil {
 			r.From = append(r.From, t.sources(s)...)
 		}
 	}
-	for _, item := range items(n, "to") {
+	for _, item := range n.ItemsOf("to") {
 		if o := t.inside(item, "operation"); o != nil {
 			r.To = append(r.To, t.operation(o))
 		}
 	}
-	for _, item := range items(n, "when") {
+	for _, item := range n.ItemsOf("when") {
 		t.condition(item, r)
 	}
 	return r
@@ -88,10 +88,10 @@ func (t *translator) inside(item *load.Node, key string) *load.Node {
 	said := func(f load.Field) bool { return f.Value.Kind != load.List || len(f.Value.Items) > 0 }
 	switch {
 	case n == nil:
-		t.wrong(item.Span, "the entry has no %s", key)
+		t.Wrong(item.Span, "the entry has no %s", key)
 		return nil
 	case !slices.ContainsFunc(n.Fields, said):
-		t.wrong(n.Span, "the %s is empty: leave the entry out for everything", key)
+		t.Wrong(n.Span, "the %s is empty: leave the entry out for everything", key)
 	}
 	return n
 }
@@ -110,10 +110,10 @@ func (t *translator) operation(n *load.Node) mesh.Operation {
 // ports are written as strings.
 func (t *translator) ports(n *load.Node, key string) []uint32 {
 	var out []uint32
-	for _, v := range texts(n, key) {
+	for _, v := range n.TextsOf(key) {
 		port, err := strconv.ParseUint(v.Text, 10, 16)
 		if err != nil || port == 0 {
-			t.wrong(v.Span, "%s %q: want 1 to 65535", key, v.Text)
+			t.Wrong(v.Span, "%s %q: want 1 to 65535", key, v.Text)
 			continue
 		}
 		out = append(out, uint32(port))
@@ -133,6 +133,6 @@ func (t *translator) methods(n *load.Node, key string) []mesh.StringMatch {
 }
 
 func (t *translator) methodNeverSent(key, value string, at source.Span) {
-	d := t.wrong(at, "%s %q: methods are case-sensitive, and no client sends this one", key, value)
-	fix(d, "write it in upper case")
+	d := t.Wrong(at, "%s %q: methods are case-sensitive, and no client sends this one", key, value)
+	d.SetFix("write it in upper case")
 }

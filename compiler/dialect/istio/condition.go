@@ -3,6 +3,7 @@ package istio
 import (
 	"strings"
 
+	"github.com/mesh-compile/mesh-compile/compiler/dialect/translate"
 	"github.com/mesh-compile/mesh-compile/compiler/load"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
@@ -17,14 +18,14 @@ var conditionKeys = []string{
 // condition reads an entry of `when`. What the model has fields for goes there;
 // the entry restricts every alternative of the rule.
 func (t *translator) condition(n *load.Node, r *mesh.AccessRule) {
-	key := text(n, "key")
-	yes, no := texts(n, "values"), texts(n, "notValues")
+	key := n.TextOf("key")
+	yes, no := n.TextsOf("values"), n.TextsOf("notValues")
 	if key == "" {
-		t.wrong(t.at(n, "key"), "the condition has no key")
+		t.Wrong(t.At(n, "key"), "the condition has no key")
 		return
 	}
-	if len(items(n, "values"))+len(items(n, "notValues")) == 0 {
-		t.wrong(n.Span, "condition %s has neither values nor notValues", key)
+	if len(n.ItemsOf("values"))+len(n.ItemsOf("notValues")) == 0 {
+		t.Wrong(n.Span, "condition %s has neither values nor notValues", key)
 	}
 	switch key {
 	case "source.principal":
@@ -77,7 +78,7 @@ func (t *translator) portCondition(n *load.Node, r *mesh.AccessRule) {
 		if ports != nil {
 			o.Ports = intersect(o.Ports, ports)
 			if len(o.Ports) == 0 {
-				t.wrong(n.Span, "the ports of the condition and of the operation have none in common: the rule never matches")
+				t.Wrong(n.Span, "the ports of the condition and of the operation have none in common: the rule never matches")
 				o.Ports = ports
 			}
 		}
@@ -98,25 +99,25 @@ func (t *translator) addresses(list []*load.Node, key string) []mesh.StringMatch
 // otherCondition reads request.headers[name] and refuses the rest: without the
 // condition the rule would be wider.
 func (t *translator) otherCondition(n *load.Node, r *mesh.AccessRule, key string) {
-	at := t.at(n, "key")
+	at := t.At(n, "key")
 	name, isHeader := strings.CutPrefix(key, "request.headers[")
 	name, closed := strings.CutSuffix(name, "]")
 	switch {
-	case isHeader && closed && token(name):
+	case isHeader && closed && translate.Token(name):
 		key = "request.headers[" + strings.ToLower(name) + "]"
 		t.addCondition(n, r, key, headerValues(n, "values"), headerValues(n, "notValues"))
 	case strings.HasPrefix(key, "request.auth."):
-		d := t.unsupported(at, "condition %s: tokens are not verified yet, and without the condition the rule would be wider", key)
-		fix(d, "decide by source.principal or source.namespace")
+		d := t.Unsupported(at, "condition %s: tokens are not verified yet, and without the condition the rule would be wider", key)
+		d.SetFix("decide by source.principal or source.namespace")
 	case key == "source.trustDomain":
-		d := t.unsupported(at, "condition %s is not supported", key)
-		fix(d, "write key: source.principal, values: [\"the-domain/*\"]")
+		d := t.Unsupported(at, "condition %s is not supported", key)
+		d.SetFix("write key: source.principal, values: [\"the-domain/*\"]")
 	case strings.HasPrefix(key, "experimental."):
-		t.unsupported(at, "condition %s is not supported: metadata of other filters is not known", key)
+		t.Unsupported(at, "condition %s is not supported: metadata of other filters is not known", key)
 	default:
-		d := t.wrong(at, "condition %q does not exist", key)
+		d := t.Wrong(at, "condition %q does not exist", key)
 		if near := load.Nearest(key, conditionKeys); near != "" {
-			fix(d, "did you mean "+near+"?")
+			d.SetFix("did you mean " + near + "?")
 		}
 	}
 }
@@ -124,7 +125,7 @@ func (t *translator) otherCondition(n *load.Node, r *mesh.AccessRule, key string
 // headerValues are patterns in which a * may be a letter ("text/*;q=1").
 func headerValues(n *load.Node, key string) []mesh.StringMatch {
 	var out []mesh.StringMatch
-	for _, v := range texts(n, key) {
+	for _, v := range n.TextsOf(key) {
 		out = append(out, wildcard(v))
 	}
 	return out

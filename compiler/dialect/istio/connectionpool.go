@@ -1,6 +1,8 @@
 package istio
 
 import (
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
@@ -17,7 +19,7 @@ func (t *translator) connections(pool *load.Node) *mesh.Connections {
 	}
 	tcp, http := pool.Get("tcp"), pool.Get("http")
 	if tcp == nil && http == nil {
-		t.wrong(pool.Span, "connectionPool has neither tcp nor http")
+		t.Wrong(pool.Span, "connectionPool has neither tcp nor http")
 	}
 	return &mesh.Connections{
 		ConnectTimeout:        t.Duration(tcp, "connectTimeout", time.Millisecond),
@@ -26,6 +28,7 @@ func (t *translator) connections(pool *load.Node) *mesh.Connections {
 		KeepAlive:             t.keepAlive(tcp.Get("tcpKeepalive")),
 		MaxRequests:           zero(t.count(http, "maxRequestsPerConnection")),
 		MaxConcurrentStreams:  zero(t.count(http, "maxConcurrentStreams")),
+		HTTP2KeepAlive:        t.http2KeepAlive(http.Get("http2KeepAlive")),
 		HTTP2:                 t.http2(http),
 		Span:                  pool.Span,
 	}
@@ -40,8 +43,8 @@ func (t *translator) idleTimeout(tcp, http *load.Node) *time.Duration {
 		return d
 	}
 	if d != nil && *d != *h {
-		u := t.unsupported(t.at(http, "idleTimeout"), "an idleTimeout of http (%s) other than that of tcp (%s) is not supported", h, d)
-		u.Related = []diag.Related{{Span: t.at(tcp, "idleTimeout"), Message: "that of tcp"}}
+		u := t.Unsupported(t.At(http, "idleTimeout"), "an idleTimeout of http (%s) other than that of tcp (%s) is not supported", h, d)
+		u.Related = []diag.Related{{Span: t.At(tcp, "idleTimeout"), Message: "that of tcp"}}
 	}
 	return h
 }
@@ -57,11 +60,26 @@ func (t *translator) keepAlive(n *load.Node) *mesh.KeepAlive {
 	}
 }
 
+func (t *translator) http2KeepAlive(n *load.Node) *mesh.HTTP2KeepAlive {
+	if n == nil {
+		return nil
+	}
+	for _, key := range []string{"interval", "timeout"} {
+		if n.Get(key) == nil {
+			t.Wrong(n.Span, "http2KeepAlive has no %s", key)
+		}
+	}
+	return &mesh.HTTP2KeepAlive{
+		Interval: zero(t.Duration(n, "interval", time.Millisecond)),
+		Timeout:  zero(t.Duration(n, "timeout", time.Millisecond)),
+	}
+}
+
 func (t *translator) http2(n *load.Node) string {
-	upgrade := text(n, "h2UpgradePolicy")
-	if isTrue(n, "useClientProtocol") {
+	upgrade := n.TextOf("h2UpgradePolicy")
+	if n.IsTrue("useClientProtocol") {
 		if upgrade == "UPGRADE" {
-			t.wrong(t.at(n, "useClientProtocol"), "useClientProtocol has no meaning with h2UpgradePolicy UPGRADE")
+			t.Wrong(t.At(n, "useClientProtocol"), "useClientProtocol has no meaning with h2UpgradePolicy UPGRADE")
 		}
 		return "as-client"
 	}
@@ -97,11 +115,12 @@ func (t *translator) outlierDetection(n *load.Node) *mesh.OutlierDetection {
 		Consecutive5xx:           t.count(n, "consecutive5xxErrors"),
 		ConsecutiveGatewayErrors: t.count(n, "consecutiveGatewayErrors"),
 		ConsecutiveLocalErrors:   t.count(n, "consecutiveLocalOriginFailures"),
-		SplitLocalErrors:         isTrue(n, "splitExternalLocalOriginErrors"),
+		SplitLocalErrors:         n.IsTrue("splitExternalLocalOriginErrors"),
 		Interval:                 t.Duration(n, "interval", time.Millisecond),
 		BaseEjectionTime:         t.Duration(n, "baseEjectionTime", time.Millisecond),
 		MaxEjectionPercent:       t.wholePercent(n, "maxEjectionPercent"),
 		MinHealthPercent:         t.wholePercent(n, "minHealthPercent"),
+		ErrorStatuses:            t.errorStatuses(n),
 		Span:                     n.Span,
 	}
 	// consecutiveErrors counted 502, 503 and 504.
@@ -109,17 +128,34 @@ func (t *translator) outlierDetection(n *load.Node) *mesh.OutlierDetection {
 		o.ConsecutiveGatewayErrors = old
 	}
 	if !o.SplitLocalErrors && zero(o.ConsecutiveLocalErrors) > 0 {
-		d := t.wrong(t.at(n, "consecutiveLocalOriginFailures"), "consecutiveLocalOriginFailures has no meaning without splitExternalLocalOriginErrors")
-		fix(d, "write splitExternalLocalOriginErrors: true")
+		d := t.Wrong(t.At(n, "consecutiveLocalOriginFailures"), "consecutiveLocalOriginFailures has no meaning without splitExternalLocalOriginErrors")
+		d.SetFix("write splitExternalLocalOriginErrors: true")
 	}
 	return o
+}
+
+// errorStatuses reads which answers are errors.
+func (t *translator) errorStatuses(n *load.Node) []uint32 {
+	var out []uint32
+	for _, item := range n.ItemsOf("outlierDetectionHttpErrorCodes") {
+		code, err := strconv.ParseUint(item.Text, 10, 32)
+		if err != nil || code < 100 || code > 599 {
+			t.Wrong(item.Span, "outlierDetectionHttpErrorCodes %s: want 100 to 599", item.Text)
+			continue
+		}
+		if !slices.Contains(out, uint32(code)) {
+			out = append(out, uint32(code))
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // wholePercent reads an integer from 1 to 100; 0 is absence.
 func (t *translator) wholePercent(n *load.Node, key string) *uint32 {
 	p := t.positive(n, key)
 	if p != nil && *p > 100 {
-		t.wrong(t.at(n, key), "%s is %d: want 0 to 100", key, *p)
+		t.Wrong(t.At(n, key), "%s is %d: want 0 to 100", key, *p)
 		return nil
 	}
 	return p

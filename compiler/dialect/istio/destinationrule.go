@@ -3,6 +3,7 @@ package istio
 import (
 	"strings"
 
+	"github.com/mesh-compile/mesh-compile/compiler/dialect/translate"
 	"github.com/mesh-compile/mesh-compile/compiler/load"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 	"github.com/mesh-compile/mesh-compile/compiler/source"
@@ -19,18 +20,18 @@ func (t *translator) destinationRule(spec *load.Node) {
 	host := spec.Get("host")
 	switch {
 	case host == nil || host.Kind != load.String || host.Text == "":
-		t.wrong(t.at(spec, "host"), "the DestinationRule has no host")
+		t.Wrong(t.At(spec, "host"), "the DestinationRule has no host")
 		return
 	case strings.HasPrefix(host.Text, "*"):
-		d := t.unsupported(host.Span, "host %q: a DestinationRule for many hosts is not supported", host.Text)
-		fix(d, "write one DestinationRule for each service; mutual TLS within the mesh needs none")
+		d := t.Unsupported(host.Span, "host %q: a DestinationRule for many hosts is not supported", host.Text)
+		d.SetFix("write one DestinationRule for each service; mutual TLS within the mesh needs none")
 		return
 	case !t.hostName(host):
 		return
 	}
 	p.Target = t.ref(host)
 	seen := map[string]source.Span{}
-	for _, n := range items(spec, "subsets") {
+	for _, n := range spec.ItemsOf("subsets") {
 		p.Versions = append(p.Versions, t.subset(n, seen))
 	}
 	t.out.TrafficPolicies = []*mesh.TrafficPolicy{p}
@@ -40,18 +41,18 @@ func (t *translator) destinationRule(spec *load.Node) {
 func (t *translator) subset(n *load.Node, seen map[string]source.Span) mesh.VersionPolicy {
 	policy := n.Get("trafficPolicy")
 	v := mesh.VersionPolicy{
-		Name:            text(n, "name"),
+		Name:            n.TextOf("name"),
 		Labels:          labels(n.Get("labels")),
 		TrafficSettings: t.trafficSettings(policy),
 		Ports:           t.portPolicies(policy),
-		Span:            t.at(n, "name"),
+		Span:            t.At(n, "name"),
 	}
 	if v.Labels == nil {
 		v.Labels = map[string]string{}
 	}
 	t.unique(seen, v.Name, v.Span, "subset")
-	if !isLabel(v.Name) {
-		t.wrong(v.Span, "subset %q: want a name of lower-case letters, digits and -", v.Name)
+	if !translate.IsLabel(v.Name) {
+		t.Wrong(v.Span, "subset %q: want a name of lower-case letters, digits and -", v.Name)
 	}
 	return v
 }
@@ -59,17 +60,17 @@ func (t *translator) subset(n *load.Node, seen map[string]source.Span) mesh.Vers
 func (t *translator) portPolicies(n *load.Node) []mesh.PortPolicy {
 	var out []mesh.PortPolicy
 	seen := map[string]source.Span{}
-	for _, item := range items(n, "portLevelSettings") {
+	for _, item := range n.ItemsOf("portLevelSettings") {
 		port := item.Get("port")
 		if port.Get("number") == nil {
-			t.wrong(item.Span, "portLevelSettings has no port: {number: ...}")
+			t.Wrong(item.Span, "portLevelSettings has no port: {number: ...}")
 			continue
 		}
-		t.unique(seen, port.Get("number").Text, t.at(port, "number"), "port")
+		t.unique(seen, port.Get("number").Text, t.At(port, "number"), "port")
 		out = append(out, mesh.PortPolicy{
 			Port:            t.port(port, "number"),
 			TrafficSettings: t.trafficSettings(item),
-			Span:            t.at(port, "number"),
+			Span:            t.At(port, "number"),
 		})
 	}
 	return out
@@ -108,6 +109,9 @@ func (t *translator) retryBudget(n *load.Node) *mesh.RetryBudget {
 	if least := t.positive(n, "minRetryConcurrency"); least != nil {
 		b.MinRetryConcurrency = *least
 	}
+	if d := t.Duration(n, "budgetInterval", 0); zero(d) > 0 {
+		b.Interval = d
+	}
 	return b
 }
 
@@ -120,13 +124,13 @@ func (t *translator) clientTLS(n *load.Node) *mesh.ClientTLS {
 		return nil
 	}
 	c := &mesh.ClientTLS{
-		Mode:      tlsModes[text(n, "mode")],
-		SNI:       text(n, "sni"),
-		SANs:      plain(texts(n, "subjectAltNames")),
-		CACerts:   text(n, "caCertificates"),
-		Cert:      text(n, "clientCertificate"),
-		ClientKey: text(n, "privateKey"),
-		SkipCheck: isTrue(n, "insecureSkipVerify"),
+		Mode:      tlsModes[n.TextOf("mode")],
+		SNI:       n.TextOf("sni"),
+		SANs:      plain(n.TextsOf("subjectAltNames")),
+		CACerts:   n.TextOf("caCertificates"),
+		Cert:      n.TextOf("clientCertificate"),
+		ClientKey: n.TextOf("privateKey"),
+		SkipCheck: n.IsTrue("insecureSkipVerify"),
 		Path:      true,
 		Span:      n.Span,
 	}
@@ -157,8 +161,8 @@ func (t *translator) tlsFields(n *load.Node, c *mesh.ClientTLS) {
 		}
 	}
 	for _, key := range needed {
-		if text(n, key) == "" && n.Get("credentialName") == nil {
-			t.wrong(t.at(n, key), "mode MUTUAL needs %s", key)
+		if n.TextOf(key) == "" && n.Get("credentialName") == nil {
+			t.Wrong(t.At(n, key), "mode MUTUAL needs %s", key)
 		}
 	}
 }
@@ -169,16 +173,16 @@ func (t *translator) meaninglessTLS(f *load.Field, n *load.Node, c *mesh.ClientT
 	ownCertificate := f.Key == "clientCertificate" || f.Key == "privateKey"
 	switch {
 	case c.Mode == "mesh" && (f.Key == "sni" || f.Key == "subjectAltNames"):
-		d := t.unsupported(f.KeySpan, "%s is not supported with mode ISTIO_MUTUAL", f.Key)
-		fix(d, "leave it out: the identities of the service's workloads are expected")
+		d := t.Unsupported(f.KeySpan, "%s is not supported with mode ISTIO_MUTUAL", f.Key)
+		d.SetFix("leave it out: the identities of the service's workloads are expected")
 	case c.Mode == "mesh":
-		t.wrong(f.KeySpan, "%s has no meaning with mode ISTIO_MUTUAL", f.Key)
+		t.Wrong(f.KeySpan, "%s has no meaning with mode ISTIO_MUTUAL", f.Key)
 	case c.Mode == "simple" && ownCertificate:
-		d := t.warn(f.KeySpan, "%s has no effect with mode SIMPLE: no certificate is shown", f.Key)
-		fix(d, "write mode: MUTUAL")
+		d := t.Warn(f.KeySpan, "%s has no effect with mode SIMPLE: no certificate is shown", f.Key)
+		d.SetFix("write mode: MUTUAL")
 	case c.SkipCheck:
-		t.wrong(f.KeySpan, "%s has no meaning with insecureSkipVerify", f.Key)
+		t.Wrong(f.KeySpan, "%s has no meaning with insecureSkipVerify", f.Key)
 	default:
-		t.warn(f.KeySpan, "%s has no effect with mode DISABLE", f.Key)
+		t.Warn(f.KeySpan, "%s has no effect with mode DISABLE", f.Key)
 	}
 }

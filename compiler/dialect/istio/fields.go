@@ -1,6 +1,8 @@
 package istio
 
-import "strings"
+import (
+	"strings"
+)
 
 // use says what becomes of the fields of one protobuf message.
 type use struct {
@@ -16,10 +18,36 @@ type use struct {
 // are read. A field that Istio adds is refused until it stands here; a test
 // compares the table with the descriptors.
 var fields = map[string]use{
-	"VirtualService": {reads: "hosts gateways http exportTo", refuses: map[string]string{
-		"tls": "leave it out: TLS connections go to the service itself",
-		"tcp": "leave it out: connections go to the service itself; a native MeshRoute splits them by weight",
+	"Gateway": {reads: "servers selector"},
+	"Server": {reads: "port hosts tls name", refuses: map[string]string{
+		"bind":            "leave it out: the agent's --bind-address says where listeners bind",
+		"defaultEndpoint": "leave it out: Istio ignores it",
 	}},
+	"Port": {reads: "number protocol name", refuses: map[string]string{"targetPort": "leave it out: the Service of the gateway maps its port"}},
+	"ServerTLSSettings": {
+		reads: "httpsRedirect mode credentialName credentialNames caCertCredentialName subjectAltNames minProtocolVersion maxProtocolVersion cipherSuites",
+		refuses: map[string]string{
+			"serverCertificate":     "write credentialName: a directory beside the gateway's agent with tls.crt and tls.key",
+			"privateKey":            "write credentialName: a directory beside the gateway's agent with tls.crt and tls.key",
+			"caCertificates":        "write caCertCredentialName: a directory beside the gateway's agent with ca.crt",
+			"tlsCertificates":       "write credentialNames: directories beside the gateway's agent with tls.crt and tls.key",
+			"caCrl":                 "remove it: nothing that we read says the same",
+			"verifyCertificateSpki": "write subjectAltNames",
+			"verifyCertificateHash": "write subjectAltNames",
+			"insecureSkipVerify":    "remove it: a client's certificate that nobody verified says nothing",
+		},
+	},
+	"VirtualService": {reads: "hosts gateways http tls tcp exportTo"},
+	"TLSRoute":       {reads: "match route"},
+	"TLSMatchAttributes": {reads: "sniHosts port sourceLabels gateways sourceNamespace", refuses: map[string]string{
+		"destinationSubnets": "match sniHosts: addresses of services are not part of a release",
+	}},
+	"TCPRoute": {reads: "match route"},
+	"L4MatchAttributes": {reads: "port sourceLabels gateways sourceNamespace", refuses: map[string]string{
+		"destinationSubnets": "match port: addresses of services are not part of a release",
+		"sourceSubnet":       "remove it: Istio ignores it",
+	}},
+	"RouteDestination": {reads: "destination weight"},
 	"HTTPRoute": {
 		reads: "name match route redirect directResponse rewrite timeout retries fault mirror mirrors mirrorPercentage corsPolicy headers",
 		warns: map[string]string{"mirrorPercent": "write mirrorPercentage: {value: ...}"},
@@ -28,8 +56,7 @@ var fields = map[string]use{
 		},
 	},
 	"HTTPMatchRequest": {
-		reads:   "name uri scheme method authority headers port sourceLabels gateways queryParams ignoreUriCase withoutHeaders sourceNamespace",
-		refuses: map[string]string{"statPrefix": "leave it out: statistics are kept by the name of the rule"},
+		reads: "name uri scheme method authority headers port sourceLabels gateways queryParams ignoreUriCase withoutHeaders sourceNamespace statPrefix",
 	},
 	"StringMatch":              {reads: "exact prefix regex"},
 	"HTTPRouteDestination":     {reads: "destination weight headers"},
@@ -43,8 +70,7 @@ var fields = map[string]use{
 	"HTTPRewrite":              {reads: "uri authority uriRegexRewrite"},
 	"RegexRewrite":             {reads: "match rewrite"},
 	"HTTPRetry": {
-		reads:   "attempts perTryTimeout retryOn retryIgnorePreviousHosts backoff",
-		refuses: map[string]string{"retryRemoteLocalities": "leave it out: retries do not look at localities"},
+		reads: "attempts perTryTimeout retryOn retryIgnorePreviousHosts backoff retryRemoteLocalities",
 	},
 	"HTTPFaultInjection": {reads: "delay abort"},
 	"HTTPFaultInjection.Delay": {
@@ -75,45 +101,38 @@ var fields = map[string]use{
 	},
 	"TrafficPolicy.PortTrafficPolicy": {reads: "port loadBalancer connectionPool outlierDetection tls"},
 	"TrafficPolicy.RetryBudget": {
-		reads:   "percent minRetryConcurrency",
-		refuses: map[string]string{"budgetInterval": "leave it out: the budget is a share of the requests that are active"},
+		reads: "percent minRetryConcurrency budgetInterval",
 	},
 	"Subset": {reads: "name labels trafficPolicy"},
 	"LoadBalancerSettings": {
 		reads:   "simple consistentHash localityLbSetting warmup",
 		warns:   map[string]string{"warmupDurationSecs": "write warmup: {duration: ...}"},
-		refuses: map[string]string{"zoneAwareLbSetting": "leave it out: endpoints are chosen without regard to their zone"},
+		refuses: map[string]string{"zoneAwareLbSetting": "write localityLbSetting: a proxy would have to know the endpoints of its own workload to balance over zones itself"},
 	},
-	"LocalityLoadBalancerSetting": {reads: "enabled", refuses: map[string]string{
-		"distribute":       "leave it out: endpoints are chosen without regard to their locality",
-		"failover":         "leave it out: endpoints are chosen without regard to their locality",
-		"failoverPriority": "leave it out: endpoints are chosen without regard to their locality",
-	}},
+	"LocalityLoadBalancerSetting":            {reads: "enabled distribute failover failoverPriority"},
+	"LocalityLoadBalancerSetting.Distribute": {reads: "from to"},
+	"LocalityLoadBalancerSetting.Failover":   {reads: "from to"},
 	"LoadBalancerSettings.ConsistentHashLB": {
 		reads: "httpHeaderName httpCookie useSourceIp httpQueryParameterName ringHash maglev",
 		warns: map[string]string{"minimumRingSize": "write ringHash: {minimumRingSize: ...}"},
 	},
-	"LoadBalancerSettings.ConsistentHashLB.RingHash": {reads: "minimumRingSize"},
-	"LoadBalancerSettings.ConsistentHashLB.MagLev":   {reads: "tableSize"},
-	"LoadBalancerSettings.ConsistentHashLB.HTTPCookie": {reads: "name path ttl", refuses: map[string]string{
-		"attributes": "leave them out: the cookie has its path and TTL",
-	}},
-	"WarmupConfiguration":                             {reads: "duration minimumPercent aggression"},
-	"ConnectionPoolSettings":                          {reads: "tcp http"},
-	"ConnectionPoolSettings.TCPSettings":              {reads: "maxConnections connectTimeout tcpKeepalive maxConnectionDuration idleTimeout"},
-	"ConnectionPoolSettings.TCPSettings.TcpKeepalive": {reads: "probes time interval"},
+	"LoadBalancerSettings.ConsistentHashLB.RingHash":             {reads: "minimumRingSize"},
+	"LoadBalancerSettings.ConsistentHashLB.MagLev":               {reads: "tableSize"},
+	"LoadBalancerSettings.ConsistentHashLB.HTTPCookie":           {reads: "name path ttl attributes"},
+	"LoadBalancerSettings.ConsistentHashLB.HTTPCookie.Attribute": {reads: "name value"},
+	"WarmupConfiguration":                                        {reads: "duration minimumPercent aggression"},
+	"ConnectionPoolSettings":                                     {reads: "tcp http"},
+	"ConnectionPoolSettings.TCPSettings":                         {reads: "maxConnections connectTimeout tcpKeepalive maxConnectionDuration idleTimeout"},
+	"ConnectionPoolSettings.TCPSettings.TcpKeepalive":            {reads: "probes time interval"},
 	"ConnectionPoolSettings.HTTPSettings": {
 		reads: "http1MaxPendingRequests http2MaxRequests maxRequestsPerConnection maxRetries idleTimeout " +
-			"h2UpgradePolicy useClientProtocol maxConcurrentStreams",
-		refuses: map[string]string{"http2KeepAlive": "write tcp: {tcpKeepalive: ...}"},
+			"h2UpgradePolicy useClientProtocol maxConcurrentStreams http2KeepAlive",
 	},
+	"ConnectionPoolSettings.HTTPSettings.ConnectionKeepalive": {reads: "interval timeout"},
 	"OutlierDetection": {
 		reads: "splitExternalLocalOriginErrors consecutiveLocalOriginFailures consecutiveGatewayErrors consecutive5xxErrors " +
-			"interval baseEjectionTime maxEjectionPercent minHealthPercent",
+			"interval baseEjectionTime maxEjectionPercent minHealthPercent outlierDetectionHttpErrorCodes",
 		warns: map[string]string{"consecutiveErrors": "write consecutiveGatewayErrors (502, 503, 504) or consecutive5xxErrors"},
-		refuses: map[string]string{
-			"outlierDetectionHttpErrorCodes": "leave it out: consecutive5xxErrors counts every 5xx",
-		},
 	},
 	"ClientTLSSettings": {
 		reads: "mode clientCertificate privateKey caCertificates subjectAltNames sni insecureSkipVerify",
@@ -122,6 +141,16 @@ var fields = map[string]use{
 			"caCrl":          "remove it: nothing that we read says the same",
 		},
 	},
+
+	"ServiceEntry": {reads: "hosts ports location resolution endpoints exportTo subjectAltNames", refuses: map[string]string{
+		"addresses":        "remove them: requests are known by their host, TLS by its server name, other connections by their port",
+		"workloadSelector": "list the endpoints, or write a MeshWorkload for a workload of the mesh",
+	}},
+	"ServicePort": {reads: "number protocol name targetPort"},
+	"WorkloadEntry": {reads: "address ports labels locality weight", refuses: map[string]string{
+		"network":        "remove it: proxies reach every endpoint directly",
+		"serviceAccount": "write a MeshWorkload for a workload of the mesh, whose identity clients expect",
+	}},
 
 	"AuthorizationPolicy": {reads: "selector rules action provider", refuses: map[string]string{
 		"targetRef":  "write selector: {matchLabels: ...}, which selects workloads",

@@ -2,12 +2,13 @@ package istio
 
 import (
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/mesh-compile/mesh-compile/compiler/dialect/dialecttest"
 )
 
 // TestFields compares table fields with the descriptors: each field that a
@@ -78,24 +79,10 @@ func reach(md protoreflect.MessageDescriptor, found map[string]protoreflect.Mess
 // TestEveryFieldIsRead demands that the translators name each field that the
 // table says they read: one that they forgot would be dropped in silence.
 func TestEveryFieldIsRead(t *testing.T) {
-	files, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var code strings.Builder
-	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") || file == "fields.go" {
-			continue
-		}
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		code.Write(text)
-	}
+	code := dialecttest.Code(t)
 	for message, rules := range treatments {
 		for field, r := range rules {
-			if r.treatment != refused && !strings.Contains(code.String(), strconv.Quote(field)) {
+			if r.treatment != refused && !strings.Contains(code, strconv.Quote(field)) {
 				t.Errorf("no translator reads %s.%s", message, field)
 			}
 		}

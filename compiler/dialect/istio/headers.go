@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mesh-compile/mesh-compile/compiler/dialect/translate"
 	"github.com/mesh-compile/mesh-compile/compiler/load"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
@@ -22,7 +23,7 @@ func (t *translator) headerOps(n *load.Node, request bool) *mesh.HeaderOps {
 		Set: t.headerValues(n, "set", request),
 		Add: t.headerValues(n, "add", request),
 	}
-	for _, v := range texts(n, "remove") {
+	for _, v := range n.TextsOf("remove") {
 		if name := strings.ToLower(v.Text); t.changeable(name, load.Field{Key: v.Text, KeySpan: v.Span}, false) {
 			ops.Remove = append(ops.Remove, name)
 		}
@@ -55,22 +56,18 @@ func (t *translator) headerValues(n *load.Node, key string, request bool) []mesh
 // headerValue is what Envoy sends: it reads % as the beginning of a format
 // ("%DOWNSTREAM_REMOTE_ADDRESS%"), and %% as a percent sign.
 func (t *translator) headerValue(f load.Field) (string, bool) {
-	if strings.ContainsFunc(f.Value.Text, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
-		t.wrong(f.Value.Span, "header %s: the value %q has a control character, which could end the header", f.Key, f.Value.Text)
+	if translate.ControlCharacter(f.Value.Text) {
+		t.Wrong(f.Value.Span, "header %s: the value %q has a control character, which could end the header", f.Key, f.Value.Text)
 		return "", false
 	}
 	parts := strings.Split(f.Value.Text, "%%")
 	if slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(p, "%") }) {
-		d := t.unsupported(f.Value.Span, "header %s: Envoy's formats (%q) are not supported", f.Key, f.Value.Text)
-		fix(d, "write a fixed value; a percent sign is written %%")
+		d := t.Unsupported(f.Value.Span, "header %s: Envoy's formats (%q) are not supported", f.Key, f.Value.Text)
+		d.SetFix("write a fixed value; a percent sign is written %%")
 		return "", false
 	}
 	return strings.Join(parts, "%"), true
 }
-
-// framing headers say where a message ends and belong to the connection:
-// changing them desynchronises the next proxy (RFC 9112, 11.2).
-var framing = []string{"connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 
 // changeable checks the name of a header that is changed. Only a request's host
 // may be, and only by set or add.
@@ -79,14 +76,14 @@ func (t *translator) changeable(name string, f load.Field, host bool) bool {
 	case name == "host" && host:
 		return true
 	case name == "host" || strings.HasPrefix(name, ":"):
-		t.wrong(f.KeySpan, "header %s cannot be changed as a header", f.Key)
+		t.Wrong(f.KeySpan, "header %s cannot be changed as a header", f.Key)
 		return false
-	case !token(name):
-		t.wrong(f.KeySpan, "header %q: a header's name is a token", f.Key)
+	case !translate.Token(name):
+		t.Wrong(f.KeySpan, "header %q: a header's name is a token", f.Key)
 		return false
-	case slices.Contains(framing, name):
-		d := t.unsupported(f.KeySpan, "header %s belongs to the connection and is the proxy's own", f.Key)
-		fix(d, "leave it to the proxy")
+	case translate.Framing(name):
+		d := t.Unsupported(f.KeySpan, "header %s belongs to the connection and is the proxy's own", f.Key)
+		d.SetFix("leave it to the proxy")
 		return false
 	}
 	return true
@@ -108,7 +105,7 @@ func (t *translator) hostOf(r *mesh.Rule) {
 				r.Rewrite = &mesh.Rewrite{Span: v.Span}
 			}
 			if r.Rewrite.Host != "" {
-				t.wrong(v.Span, "the authority is rewritten twice, to %q and to %q", r.Rewrite.Host, v.Value)
+				t.Wrong(v.Span, "the authority is rewritten twice, to %q and to %q", r.Rewrite.Host, v.Value)
 			}
 			r.Rewrite.Host = v.Value
 			return true

@@ -2,8 +2,6 @@ package istio
 
 // natively says what to write instead of a kind that is not translated.
 var natively = map[string]string{
-	"Gateway":               "gateways are not supported yet: a VirtualService for the gateway mesh routes what sidecars send",
-	"ServiceEntry":          "write an ExternalService (a host outside the mesh) or a MeshWorkload (a workload of it)",
 	"WorkloadEntry":         "write a MeshWorkload with its endpoints",
 	"WorkloadGroup":         "write a MeshWorkload with its endpoints",
 	"Sidecar":               "write a MeshWorkload with uses (what it may call) and egress",

@@ -1,7 +1,7 @@
 // Package istio translates documents of Istio's API groups into the mesh model.
 //
-// In: one VirtualService, DestinationRule, AuthorizationPolicy or
-// PeerAuthentication. Out: its fragment of the mesh with the meaning that
+// In: one Gateway, VirtualService, DestinationRule, ServiceEntry,
+// AuthorizationPolicy or PeerAuthentication. Out: its fragment of the mesh with the meaning that
 // Istio's documentation gives it, and a diagnostic with its place for every
 // field or value that Istio would refuse, would ignore in silence, or that we do
 // not implement. It never looks at a second document: names are resolved and
@@ -35,8 +35,10 @@ var (
 	securityVersions   = []string{"security.istio.io/v1beta1", "security.istio.io/v1"}
 
 	kinds = map[string]kind{
+		"Gateway":             {networkingVersions, &networking.Gateway{}, (*translator).gateway},
 		"VirtualService":      {networkingVersions, &networking.VirtualService{}, (*translator).virtualService},
 		"DestinationRule":     {networkingVersions, &networking.DestinationRule{}, (*translator).destinationRule},
+		"ServiceEntry":        {networkingVersions, &networking.ServiceEntry{}, (*translator).serviceEntry},
 		"AuthorizationPolicy": {securityVersions, &security.AuthorizationPolicy{}, (*translator).authorizationPolicy},
 		"PeerAuthentication":  {securityVersions, &security.PeerAuthentication{}, (*translator).peerAuthentication},
 	}

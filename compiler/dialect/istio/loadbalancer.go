@@ -1,10 +1,12 @@
 package istio
 
 import (
+	"math"
 	"math/big"
 	"strconv"
 	"time"
 
+	"github.com/mesh-compile/mesh-compile/compiler/dialect/translate"
 	"github.com/mesh-compile/mesh-compile/compiler/load"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
@@ -19,51 +21,39 @@ func (t *translator) loadBalancing(n *load.Node) *mesh.LoadBalancing {
 	if n == nil {
 		return nil
 	}
-	simple := text(n, "simple")
+	simple := n.TextOf("simple")
 	lb := &mesh.LoadBalancing{Policy: simplePolicies[simple], Span: n.Span}
 	switch simple {
 	case "PASSTHROUGH":
-		d := t.unsupported(t.at(n, "simple"), "PASSTHROUGH is not supported: the caller would choose the address, past every rule about the service")
-		fix(d, "write LEAST_REQUEST, ROUND_ROBIN or RANDOM")
+		d := t.Unsupported(t.At(n, "simple"), "PASSTHROUGH is not supported: the caller would choose the address, past every rule about the service")
+		d.SetFix("write LEAST_REQUEST, ROUND_ROBIN or RANDOM")
 	case "LEAST_CONN":
-		d := t.warn(t.at(n, "simple"), "LEAST_CONN is deprecated in Istio")
-		fix(d, "write LEAST_REQUEST, which is the same")
+		d := t.Warn(t.At(n, "simple"), "LEAST_CONN is deprecated in Istio")
+		d.SetFix("write LEAST_REQUEST, which is the same")
 	}
 	if hash := n.Get("consistentHash"); hash != nil {
 		t.consistentHash(hash, lb)
 	}
-	if locality := n.Get("localityLbSetting"); locality != nil && !isFalse(locality, "enabled") && !distributes(locality) {
-		d := t.unsupported(n.Field("localityLbSetting").KeySpan, "localityLbSetting is not supported: endpoints are chosen without regard to their locality")
-		fix(d, "leave it out, or write enabled: false")
-	}
+	lb.Locality, lb.AnyLocality = t.locality(n.Get("localityLbSetting"))
 	t.warmup(n, lb)
 	return lb
-}
-
-// distributes reports fields that the shape refuses one by one.
-func distributes(locality *load.Node) bool {
-	return len(items(locality, "distribute"))+len(items(locality, "failover"))+len(items(locality, "failoverPriority")) > 0
 }
 
 // consistentHash reads what is hashed, and over which table.
 func (t *translator) consistentHash(n *load.Node, lb *mesh.LoadBalancing) {
 	lb.Policy = "ring-hash"
-	lb.Hash = &mesh.HashKey{
+	key := mesh.HashKey{
 		Header:   t.hashHeader(n),
-		Query:    text(n, "httpQueryParameterName"),
-		SourceIP: isTrue(n, "useSourceIp"),
+		Query:    n.TextOf("httpQueryParameterName"),
+		SourceIP: n.IsTrue("useSourceIp"),
+		Cookie:   t.hashCookie(n.Get("httpCookie")),
 	}
-	if cookie := n.Get("httpCookie"); cookie != nil {
-		lb.Hash.Cookie = &mesh.HashCookie{Name: text(cookie, "name"), Path: text(cookie, "path"), TTL: t.Duration(cookie, "ttl", 0)}
-		if !token(lb.Hash.Cookie.Name) {
-			t.wrong(t.at(cookie, "name"), "cookie %q: a cookie's name is a token", lb.Hash.Cookie.Name)
-		}
+	lb.Hash = []mesh.HashKey{key}
+	if key == (mesh.HashKey{}) {
+		t.Wrong(n.Span, "consistentHash does not say what to hash: write httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName")
 	}
-	if *lb.Hash == (mesh.HashKey{}) {
-		t.wrong(n.Span, "consistentHash does not say what to hash: write httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName")
-	}
-	t.exclusive(n, "minimumRingSize", "ringHash", "write ringHash alone")
-	t.exclusive(n, "minimumRingSize", "maglev", "a maglev table is no ring")
+	t.Exclusive(n, "minimumRingSize", "ringHash", "write ringHash alone")
+	t.Exclusive(n, "minimumRingSize", "maglev", "a maglev table is no ring")
 	lb.TableSize = t.tableSize(n, "minimumRingSize", maxRing)
 	if ring := n.Get("ringHash"); ring != nil {
 		lb.TableSize = t.tableSize(ring, "minimumRingSize", maxRing)
@@ -74,10 +64,35 @@ func (t *translator) consistentHash(n *load.Node, lb *mesh.LoadBalancing) {
 	}
 }
 
+// hashCookie reads a cookie. It is made only where it has a ttl, which may be 0.
+func (t *translator) hashCookie(n *load.Node) *mesh.HashCookie {
+	if n == nil {
+		return nil
+	}
+	c := &mesh.HashCookie{Name: n.TextOf("name"), Path: n.TextOf("path"), TTL: t.Duration(n, "ttl", 0)}
+	if !translate.Token(c.Name) {
+		t.Wrong(t.At(n, "name"), "cookie %q: a cookie's name is a token", c.Name)
+	}
+	if c.Path != "" && !translate.CookieText(c.Path) {
+		t.Wrong(t.At(n, "path"), "path %q has a character that no cookie's path has", c.Path)
+	}
+	for _, item := range n.ItemsOf("attributes") {
+		a := mesh.CookieAttribute{Name: item.TextOf("name"), Value: item.TextOf("value")}
+		switch {
+		case !translate.Token(a.Name) || !translate.CookieText(a.Value):
+			t.Wrong(item.Span, "attribute %s=%q: want a token, and a value without semicolon, comma, blank or control character", a.Name, a.Value)
+		case translate.CookieOwn(a.Name):
+			t.Wrong(t.At(item, "name"), "attribute %s: the cookie has ttl and path for it", a.Name)
+		}
+		c.Attributes = append(c.Attributes, a)
+	}
+	return c
+}
+
 func (t *translator) hashHeader(n *load.Node) string {
-	name := text(n, "httpHeaderName")
-	if name != "" && !token(name) && name != ":authority" && name != ":path" && name != ":method" {
-		t.wrong(t.at(n, "httpHeaderName"), "header %q: a header's name is a token", name)
+	name := n.TextOf("httpHeaderName")
+	if name != "" && !translate.Token(name) && name != ":authority" && name != ":path" && name != ":method" {
+		t.Wrong(t.At(n, "httpHeaderName"), "header %q: a header's name is a token", name)
 	}
 	return name
 }
@@ -95,7 +110,7 @@ func (t *translator) tableSize(n *load.Node, key string, most uint64) uint64 {
 	}
 	size, err := strconv.ParseUint(v.Text, 10, 64)
 	if err != nil || size > most {
-		t.wrong(v.Span, "%s %s: want at most %d", key, v.Text, most)
+		t.Wrong(v.Span, "%s %s: want at most %d", key, v.Text, most)
 		return 0
 	}
 	return size
@@ -105,40 +120,45 @@ func (t *translator) tableSize(n *load.Node, key string, most uint64) uint64 {
 func (t *translator) maglev(n *load.Node) uint64 {
 	size := t.tableSize(n, "tableSize", maxMaglev)
 	if n.Get("tableSize") != nil && !new(big.Int).SetUint64(size).ProbablyPrime(0) {
-		t.wrong(t.at(n, "tableSize"), "tableSize %d is not prime", size)
+		t.Wrong(t.At(n, "tableSize"), "tableSize %d is not prime", size)
 		return 0
 	}
 	return size
 }
 
-// The slope of slow start that is implemented: Istio's default.
+// What slow start is where nothing is written.
 const (
 	warmupPercent    = 10
 	warmupAggression = 1
 )
 
 func (t *translator) warmup(n *load.Node, lb *mesh.LoadBalancing) {
-	lb.SlowStart = t.Duration(n, "warmupDurationSecs", time.Millisecond)
 	f := n.Field("warmupDurationSecs")
+	window := t.Duration(n, "warmupDurationSecs", time.Millisecond)
+	least, aggression := float64(warmupPercent), float64(warmupAggression)
 	if w := n.Field("warmup"); w != nil {
-		t.exclusive(n, "warmupDurationSecs", "warmup", "write warmup alone")
+		t.Exclusive(n, "warmupDurationSecs", "warmup", "write warmup alone")
 		f = w
-		lb.SlowStart = t.Duration(w.Value, "duration", time.Millisecond)
+		window = t.Duration(w.Value, "duration", time.Millisecond)
 		if w.Value.Get("duration") == nil {
-			t.wrong(w.Value.Span, "warmup has no duration")
+			t.Wrong(w.Value.Span, "warmup has no duration")
 		}
-		t.warmupDefault(w.Value, "minimumPercent", warmupPercent)
-		t.warmupDefault(w.Value, "aggression", warmupAggression)
+		if p, ok := t.percent(w.Value, "minimumPercent"); ok {
+			least = p
+		}
+		// Istio's webhook takes 1 and more (destination_rule.proto, WarmupConfiguration).
+		if a, ok := float(w.Value, "aggression"); ok {
+			aggression = a
+			if a < 1 || math.IsInf(a, 0) {
+				t.Wrong(t.At(w.Value, "aggression"), "aggression %s: want at least 1", w.Value.Get("aggression").Text)
+			}
+		}
+	}
+	if window != nil {
+		lb.SlowStart = &mesh.SlowStart{Window: *window, MinPercent: least, Aggression: aggression}
 	}
 	if f != nil && lb.Policy != "" && lb.Policy != "round-robin" && lb.Policy != "least-request" {
-		d := t.wrong(f.KeySpan, "%s has no effect on this kind of load balancing", f.Key)
-		fix(d, "write simple: LEAST_REQUEST or simple: ROUND_ROBIN")
-	}
-}
-
-func (t *translator) warmupDefault(n *load.Node, key string, only float64) {
-	if value, ok := float(n, key); ok && value != only {
-		d := t.unsupported(t.at(n, key), "%s %s is not supported", key, n.Get(key).Text)
-		fix(d, "leave it out: it is "+strconv.FormatFloat(only, 'g', -1, 64))
+		d := t.Wrong(f.KeySpan, "%s has no effect on this kind of load balancing", f.Key)
+		d.SetFix("write simple: LEAST_REQUEST or simple: ROUND_ROBIN")
 	}
 }

@@ -4,22 +4,22 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mesh-compile/mesh-compile/compiler/diag"
 	"github.com/mesh-compile/mesh-compile/compiler/dialect/translate"
 	"github.com/mesh-compile/mesh-compile/compiler/load"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
 
-// match reads one HTTPMatchRequest; concerns is false where it is for gateways
-// that are not those of the route's callers.
-func (t *translator) match(n *load.Node, route *mesh.Route) (m mesh.Match, concerns bool) {
-	m = mesh.Match{
+// match reads one HTTPMatchRequest.
+func (t *translator) match(n *load.Node) mesh.Match {
+	m := mesh.Match{
 		Path:      t.uri(n),
 		Scheme:    t.single(n, "scheme"),
 		Authority: t.single(n, "authority"),
 		Headers:   slices.Concat(t.headerMatches(n, "headers", false), t.headerMatches(n, "withoutHeaders", true)),
 		Query:     t.queryMatches(n),
 		Span:      n.Span,
+
+		StatPrefix: t.statPrefix(n),
 	}
 	if method := t.single(n, "method"); method != nil {
 		t.methodCase(method)
@@ -28,34 +28,25 @@ func (t *translator) match(n *load.Node, route *mesh.Route) (m mesh.Match, conce
 	if port := t.port(n, "port"); port != 0 {
 		m.Ports = []uint32{port}
 	}
-	m.From = t.callers(n)
-	return m, t.concerns(n, route)
+	m.From, m.At = t.callers(n), t.matchGateways(n)
+	return m
 }
 
-// concerns decides a match's own gateways, which stand instead of the route's.
-func (t *translator) concerns(n *load.Node, route *mesh.Route) bool {
-	list := texts(n, "gateways")
-	onMesh := false
-	for _, g := range list {
-		if g.Text == meshGateway {
-			onMesh = true
-		} else {
-			t.gatewayName(g)
-		}
+// statPrefix becomes a part of a metric's name, of which dots are separators.
+func (t *translator) statPrefix(n *load.Node) string {
+	prefix := n.TextOf("statPrefix")
+	if strings.ContainsFunc(prefix, func(r rune) bool { return r <= ' ' || r > '~' || r == '.' }) {
+		t.Wrong(t.At(n, "statPrefix"), "statPrefix %q: want printable ASCII without blanks and dots", prefix)
 	}
-	if len(list) == 0 || onMesh || route.OffMesh {
-		return true
-	}
-	t.Add(translate.CodeUnsupported, diag.Warning, t.at(n, "gateways"), "gateways are not supported yet: this match is for them, and sidecars do not take it")
-	return false
+	return prefix
 }
 
 // callers is who asks, decided at compile time; nil is everyone.
 func (t *translator) callers(n *load.Node) []mesh.Caller {
 	c := mesh.Caller{Labels: labels(n.Get("sourceLabels"))}
-	if namespace := text(n, "sourceNamespace"); namespace != "" {
-		if !isLabel(namespace) {
-			t.wrong(t.at(n, "sourceNamespace"), "sourceNamespace %q is no namespace", namespace)
+	if namespace := n.TextOf("sourceNamespace"); namespace != "" {
+		if !translate.IsLabel(namespace) {
+			t.Wrong(t.At(n, "sourceNamespace"), "sourceNamespace %q is no namespace", namespace)
 		}
 		c.Namespaces = []string{namespace}
 	}
@@ -76,7 +67,7 @@ func (t *translator) stringMatch(n *load.Node, what string) (m mesh.StringMatch,
 			continue
 		}
 		if v.Text == "" && f.kind != mesh.Exact {
-			t.wrong(v.Span, "%s %s is empty: write what to match, or {} for anything", what, f.key)
+			t.Wrong(v.Span, "%s %s is empty: write what to match, or {} for anything", what, f.key)
 		}
 		return mesh.StringMatch{Kind: f.kind, Value: v.Text, Span: v.Span}, true
 	}
@@ -100,15 +91,15 @@ func (t *translator) uri(n *load.Node) *mesh.StringMatch {
 		return nil
 	}
 	if m.Kind == mesh.Regex {
-		if isTrue(n, "ignoreUriCase") {
-			d := t.warn(t.at(n, "ignoreUriCase"), "ignoreUriCase has no effect on a regex")
-			fix(d, "write (?i) at the beginning of the regex")
+		if n.IsTrue("ignoreUriCase") {
+			d := t.Warn(t.At(n, "ignoreUriCase"), "ignoreUriCase has no effect on a regex")
+			d.SetFix("write (?i) at the beginning of the regex")
 		}
 		return m
 	}
-	m.IgnoreCase = isTrue(n, "ignoreUriCase")
+	m.IgnoreCase = n.IsTrue("ignoreUriCase")
 	if why := neverPath(m.Value); why != "" {
-		t.warn(m.Span, "uri %s %q never matches: %s", m.Kind, m.Value, why)
+		t.Warn(m.Span, "uri %s %q never matches: %s", m.Kind, m.Value, why)
 	}
 	return m
 }
@@ -130,8 +121,8 @@ func neverPath(value string) string {
 // (RFC 9110, 9.1).
 func (t *translator) methodCase(m *mesh.StringMatch) {
 	if m.Kind != mesh.Regex && m.Value != strings.ToUpper(m.Value) {
-		d := t.warn(m.Span, "method %q: methods are case-sensitive, and the usual ones are upper case", m.Value)
-		fix(d, "write "+strings.ToUpper(m.Value))
+		d := t.Warn(m.Span, "method %q: methods are case-sensitive, and the usual ones are upper case", m.Value)
+		d.SetFix("write " + strings.ToUpper(m.Value))
 	}
 }
 
@@ -145,18 +136,18 @@ var ofTheRequest = map[string]string{
 // headerMatches reads matches by name, in the order of names.
 func (t *translator) headerMatches(n *load.Node, key string, invert bool) []mesh.HeaderMatch {
 	var out []mesh.HeaderMatch
-	for _, f := range entries(n.Get(key)) {
+	for _, f := range n.Get(key).Entries() {
 		name := strings.ToLower(f.Key)
 		switch {
 		case strings.HasPrefix(name, "@"):
-			d := t.unsupported(f.KeySpan, "header %q: matching claims of a token is not supported", f.Key)
-			fix(d, "remove the match: tokens are not verified yet")
+			d := t.Unsupported(f.KeySpan, "header %q: matching claims of a token is not supported", f.Key)
+			d.SetFix("remove the match: tokens are not verified yet")
 			continue
 		case ofTheRequest[name] != "":
-			t.wrong(f.KeySpan, "%s is not matched as a header: write %s of the match", f.Key, ofTheRequest[name])
+			t.Wrong(f.KeySpan, "%s is not matched as a header: write %s of the match", f.Key, ofTheRequest[name])
 			continue
-		case !token(name):
-			t.wrong(f.KeySpan, "header %q: a header's name is a token", f.Key)
+		case !translate.Token(name):
+			t.Wrong(f.KeySpan, "header %q: a header's name is a token", f.Key)
 			continue
 		}
 		m, ok := t.stringMatch(f.Value, "header "+f.Key)
@@ -170,9 +161,9 @@ func (t *translator) headerMatches(n *load.Node, key string, invert bool) []mesh
 
 func (t *translator) queryMatches(n *load.Node) []mesh.HeaderMatch {
 	var out []mesh.HeaderMatch
-	for _, f := range entries(n.Get("queryParams")) {
+	for _, f := range n.Get("queryParams").Entries() {
 		if f.Key == "" {
-			t.wrong(f.KeySpan, "queryParams has an empty name")
+			t.Wrong(f.KeySpan, "queryParams has an empty name")
 		}
 		m, ok := t.stringMatch(f.Value, "query parameter "+f.Key)
 		if !ok || m.Kind == mesh.Regex && m.Value == "*" {

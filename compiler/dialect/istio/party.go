@@ -3,6 +3,7 @@ package istio
 import (
 	"strings"
 
+	"github.com/mesh-compile/mesh-compile/compiler/dialect/translate"
 	"github.com/mesh-compile/mesh-compile/compiler/load"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 	"github.com/mesh-compile/mesh-compile/compiler/source"
@@ -13,18 +14,18 @@ import (
 func (t *translator) sources(n *load.Node) []mesh.Source {
 	s := mesh.Source{
 		Namespaces: t.patterns(n, "namespaces"), NotNamespaces: t.patterns(n, "notNamespaces"),
-		ServiceAccounts: t.accounts(texts(n, "serviceAccounts")), NotServiceAccounts: t.accounts(texts(n, "notServiceAccounts")),
-		IPBlocks: t.blocks(texts(n, "ipBlocks"), "ipBlocks"), NotIPBlocks: t.blocks(texts(n, "notIpBlocks"), "notIpBlocks"),
-		RemoteIPBlocks: t.blocks(texts(n, "remoteIpBlocks"), "remoteIpBlocks"), NotRemoteIPBlocks: t.blocks(texts(n, "notRemoteIpBlocks"), "notRemoteIpBlocks"),
+		ServiceAccounts: t.accounts(n.TextsOf("serviceAccounts")), NotServiceAccounts: t.accounts(n.TextsOf("notServiceAccounts")),
+		IPBlocks: t.blocks(n.TextsOf("ipBlocks"), "ipBlocks"), NotIPBlocks: t.blocks(n.TextsOf("notIpBlocks"), "notIpBlocks"),
+		RemoteIPBlocks: t.blocks(n.TextsOf("remoteIpBlocks"), "remoteIpBlocks"), NotRemoteIPBlocks: t.blocks(n.TextsOf("notRemoteIpBlocks"), "notRemoteIpBlocks"),
 		Span: n.Span,
 	}
 	for _, account := range []string{"serviceAccounts", "notServiceAccounts"} {
 		for _, other := range []string{"principals", "notPrincipals", "namespaces", "notNamespaces"} {
-			t.exclusive(n, other, account, "both say who calls, and Istio refuses them together")
+			t.Exclusive(n, other, account, "both say who calls, and Istio refuses them together")
 		}
 	}
-	all := t.withPrincipals([]mesh.Source{s}, texts(n, "principals"), "principals")
-	return t.withoutPrincipals(all, texts(n, "notPrincipals"), "notPrincipals")
+	all := t.withPrincipals([]mesh.Source{s}, n.TextsOf("principals"), "principals")
+	return t.withoutPrincipals(all, n.TextsOf("notPrincipals"), "notPrincipals")
 }
 
 // accounts reads "namespace/account", or "account" of the policy's namespace.
@@ -35,23 +36,13 @@ func (t *translator) accounts(list []*load.Node) []mesh.AccountRef {
 		if !found {
 			namespace, name = t.Namespace, v.Text
 		}
-		if !isLabel(namespace) || !isAccount(name) {
-			t.wrong(v.Span, "service account %q: want namespace/name or name, without wildcards", v.Text)
+		if !translate.IsLabel(namespace) || !translate.IsName(name) {
+			t.Wrong(v.Span, "service account %q: want namespace/name or name, without wildcards", v.Text)
 			continue
 		}
 		out = append(out, mesh.AccountRef{Namespace: namespace, Name: name, Span: v.Span})
 	}
 	return out
-}
-
-// isAccount is an RFC 1123 subdomain.
-func isAccount(name string) bool {
-	for label := range strings.SplitSeq(name, ".") {
-		if !isLabel(label) {
-			return false
-		}
-	}
-	return len(name) <= 253
 }
 
 // ownTrustDomain is Istio's name for the mesh's trust domain, whatever that is
@@ -75,8 +66,8 @@ func (t *translator) identities(list []*load.Node, key string) identities {
 		switch {
 		case !ok:
 		case strings.HasPrefix(v.Text, "spiffe://"):
-			d := t.wrong(v.Span, "%s %q: nothing matches this, Istio adds spiffe:// itself", key, v.Text)
-			fix(d, "write "+strings.TrimPrefix(v.Text, "spiffe://"))
+			d := t.Wrong(v.Span, "%s %q: nothing matches this, Istio adds spiffe:// itself", key, v.Text)
+			d.SetFix("write " + strings.TrimPrefix(v.Text, "spiffe://"))
 		case strings.HasPrefix(v.Text, ownTrustDomain):
 			t.own(v, m, key, &out)
 		default:
@@ -84,7 +75,7 @@ func (t *translator) identities(list []*load.Node, key string) identities {
 				m.Value = "spiffe://" + m.Value
 			}
 			if parts := strings.Split(v.Text, "/"); m.Kind == mesh.Exact && (len(parts) != 5 || parts[1] != "ns" || parts[3] != "sa") {
-				t.warn(v.Span, "%s %q: no workload of a mesh has this identity, they are DOMAIN/ns/NAMESPACE/sa/ACCOUNT", key, v.Text)
+				t.Warn(v.Span, "%s %q: no workload of a mesh has this identity, they are DOMAIN/ns/NAMESPACE/sa/ACCOUNT", key, v.Text)
 			}
 			out.principals = append(out.principals, m)
 		}
@@ -102,7 +93,7 @@ func (t *translator) own(v *load.Node, m mesh.StringMatch, key string, out *iden
 	}
 	known := len(parts) == 4 && (parts[0] == "ns" || parts[0] == "" && !exact) && (parts[2] == "sa" || parts[2] == "" && !exact)
 	switch namespace, account := parts[1], parts[3]; {
-	case known && exact && isLabel(namespace) && isAccount(account):
+	case known && exact && translate.IsLabel(namespace) && translate.IsName(account):
 		out.accounts = append(out.accounts, mesh.AccountRef{Namespace: namespace, Name: account, Span: v.Span})
 	case known && !exact && account == "" && namespace == "":
 		out.meshed = true
@@ -113,10 +104,10 @@ func (t *translator) own(v *load.Node, m mesh.StringMatch, key string, out *iden
 		}
 		out.namespaces = append(out.namespaces, whole)
 	case !exact:
-		d := t.unsupported(v.Span, "%s %q: this prefix is not supported with the trust domain cluster.local, which stands for the mesh's own", key, v.Text)
-		fix(d, "name the accounts, or write the trust domain's name")
+		d := t.Unsupported(v.Span, "%s %q: this prefix is not supported with the trust domain cluster.local, which stands for the mesh's own", key, v.Text)
+		d.SetFix("name the accounts, or write the trust domain's name")
 	default:
-		t.wrong(v.Span, "%s %q: nothing matches this, a workload is cluster.local/ns/NAMESPACE/sa/ACCOUNT", key, v.Text)
+		t.Wrong(v.Span, "%s %q: nothing matches this, a workload is cluster.local/ns/NAMESPACE/sa/ACCOUNT", key, v.Text)
 	}
 }
 
@@ -170,7 +161,7 @@ func (t *translator) withPrincipals(sources []mesh.Source, list []*load.Node, ke
 // of each, all of which must hold.
 func (t *translator) free(used int, at source.Span) bool {
 	if used > 0 {
-		t.unsupported(at, "two lists that both restrict who calls are not supported in one rule: write the identities that are in both")
+		t.Unsupported(at, "two lists that both restrict who calls are not supported in one rule: write the identities that are in both")
 	}
 	return used == 0
 }
@@ -182,7 +173,7 @@ func (t *translator) withoutPrincipals(sources []mesh.Source, list []*load.Node,
 	}
 	ids := t.identities(list, key)
 	if ids.meshed {
-		t.unsupported(list[0].Span, "%s of the whole mesh (cluster.local/*) is not supported", key)
+		t.Unsupported(list[0].Span, "%s of the whole mesh (cluster.local/*) is not supported", key)
 	}
 	for i := range sources {
 		s := &sources[i]

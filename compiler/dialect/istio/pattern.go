@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/mesh-compile/mesh-compile/compiler/dialect/translate"
 	"github.com/mesh-compile/mesh-compile/compiler/load"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
@@ -33,12 +34,12 @@ func (t *translator) pattern(v *load.Node, key string) (mesh.StringMatch, bool) 
 	m := wildcard(v)
 	switch {
 	case v.Text == "":
-		t.wrong(v.Span, "%s has an empty value, which nothing matches", key)
+		t.Wrong(v.Span, "%s has an empty value, which nothing matches", key)
 		return m, false
 	case strings.Contains(m.Value, "*"):
-		d := t.wrong(v.Span, "%s %q: a * is a wildcard only at the beginning or the end, not at both, and a letter elsewhere: nothing matches this", key, v.Text)
+		d := t.Wrong(v.Span, "%s %q: a * is a wildcard only at the beginning or the end, not at both, and a letter elsewhere: nothing matches this", key, v.Text)
 		if key == "paths" || key == "notPaths" {
-			fix(d, "write {*} for one segment of a path and {**} for the rest")
+			d.SetFix("write {*} for one segment of a path and {**} for the rest")
 		}
 		return m, false
 	}
@@ -47,7 +48,7 @@ func (t *translator) pattern(v *load.Node, key string) (mesh.StringMatch, bool) 
 
 func (t *translator) patterns(n *load.Node, key string) []mesh.StringMatch {
 	var out []mesh.StringMatch
-	for _, v := range texts(n, key) {
+	for _, v := range n.TextsOf(key) {
 		if m, ok := t.pattern(v, key); ok {
 			out = append(out, m)
 		}
@@ -58,7 +59,7 @@ func (t *translator) patterns(n *load.Node, key string) []mesh.StringMatch {
 // paths are compared with the path without its query.
 func (t *translator) paths(n *load.Node, key string) []mesh.StringMatch {
 	var out []mesh.StringMatch
-	for _, v := range texts(n, key) {
+	for _, v := range n.TextsOf(key) {
 		if strings.ContainsAny(v.Text, "{}") {
 			if t.template(v, key) {
 				out = append(out, mesh.StringMatch{Kind: mesh.Template, Value: v.Text, Span: v.Span})
@@ -70,7 +71,7 @@ func (t *translator) paths(n *load.Node, key string) []mesh.StringMatch {
 			continue
 		}
 		if why := neverPath(m.Value); why != "" && (m.Kind != mesh.Suffix || strings.ContainsAny(m.Value, "?#")) {
-			t.wrong(v.Span, "%s %q: nothing matches this, %s", key, v.Text, why)
+			t.Wrong(v.Span, "%s %q: nothing matches this, %s", key, v.Text, why)
 			continue
 		}
 		out = append(out, m)
@@ -97,7 +98,7 @@ func (t *translator) template(v *load.Node, key string) bool {
 		}
 	}
 	if why != "" {
-		t.wrong(v.Span, "%s %q: %s", key, v.Text, why)
+		t.Wrong(v.Span, "%s %q: %s", key, v.Text, why)
 	}
 	return why == ""
 }
@@ -113,10 +114,10 @@ func (t *translator) blocks(list []*load.Node, key string) []string {
 		}
 		p, err := netip.ParsePrefix(v.Text)
 		if err != nil {
-			if placeholder(v.Text) {
+			if translate.Placeholder(v.Text) {
 				continue
 			}
-			t.wrong(v.Span, "%s %q is no address block: write it as 10.0.0.0/8 or 2001:db8::/32", key, v.Text)
+			t.Wrong(v.Span, "%s %q is no address block: write it as 10.0.0.0/8 or 2001:db8::/32", key, v.Text)
 			continue
 		}
 		out = append(out, p.Masked().String())

@@ -8,21 +8,18 @@ import (
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
 
-// rootNamespace is where policies speak for the whole mesh (MeshConfig.rootNamespace).
-const rootNamespace = "istio-system"
-
 // target reads which workloads a policy selects: those with the labels, else all
 // of the namespace; in the root namespace those of every namespace.
 func (t *translator) target(spec *load.Node) mesh.Target {
-	target := mesh.Target{MeshWide: t.Namespace == rootNamespace, Span: t.at(spec, "selector")}
+	target := mesh.Target{MeshWide: t.Namespace == mesh.RootNamespace, Span: t.At(spec, "selector")}
 	n := spec.Get("selector")
 	if n == nil {
 		target.Span = t.Origin.Span
 	}
 	target.Selector = labels(n.Get("matchLabels"))
-	for _, f := range entries(n.Get("matchLabels")) {
+	for _, f := range n.Get("matchLabels").Entries() {
 		if strings.Contains(f.Key+f.Value.Text, "*") {
-			t.wrong(f.Value.Span, "label %s: %s: a selector has no wildcards", f.Key, f.Value.Text)
+			t.Wrong(f.Value.Span, "label %s: %s: a selector has no wildcards", f.Key, f.Value.Text)
 		}
 	}
 	if len(target.Selector) > 0 {
@@ -31,7 +28,7 @@ func (t *translator) target(spec *load.Node) mesh.Target {
 	target.Selector = nil
 	target.NamespaceWide = !target.MeshWide
 	if n != nil && n.Kind == load.Map {
-		t.warn(n.Span, "the selector has no labels and selects every workload")
+		t.Warn(n.Span, "the selector has no labels and selects every workload")
 	}
 	return target
 }
@@ -45,12 +42,12 @@ func (t *translator) peerAuthentication(spec *load.Node) {
 	p := &mesh.PeerPolicy{
 		Origin: t.Origin,
 		Target: t.target(spec),
-		Mode:   mtlsModes[text(spec.Get("mtls"), "mode")],
-		Span:   t.at(spec.Get("mtls"), "mode"),
+		Mode:   mtlsModes[spec.Get("mtls").TextOf("mode")],
+		Span:   t.At(spec.Get("mtls"), "mode"),
 	}
 	if p.Target.MeshWide && p.Target.Selector != nil {
-		d := t.warn(p.Target.Span, "Istio ignores a PeerAuthentication with a selector in the root namespace %s", rootNamespace)
-		fix(d, "write it in the namespace of the workloads")
+		d := t.Warn(p.Target.Span, "Istio ignores a PeerAuthentication with a selector in the root namespace %s", mesh.RootNamespace)
+		d.SetFix("write it in the namespace of the workloads")
 		return
 	}
 	t.portLevel(spec, p)
@@ -64,16 +61,16 @@ func (t *translator) portLevel(spec *load.Node, p *mesh.PeerPolicy) {
 		return
 	}
 	if p.Target.Selector == nil {
-		d := t.wrong(f.KeySpan, "portLevelMtls stands without a selector: only a policy about single workloads has ports")
-		fix(d, "write selector: {matchLabels: ...}")
+		d := t.Wrong(f.KeySpan, "portLevelMtls stands without a selector: only a policy about single workloads has ports")
+		d.SetFix("write selector: {matchLabels: ...}")
 	}
 	for _, entry := range f.Value.Fields {
 		port, err := strconv.ParseUint(entry.Key, 10, 16)
 		if err != nil || port == 0 {
-			t.wrong(entry.KeySpan, "port %q: want 1 to 65535", entry.Key)
+			t.Wrong(entry.KeySpan, "port %q: want 1 to 65535", entry.Key)
 			continue
 		}
-		if mode := mtlsModes[text(entry.Value, "mode")]; mode != mesh.MTLSUnset {
+		if mode := mtlsModes[entry.Value.TextOf("mode")]; mode != mesh.MTLSUnset {
 			if p.Ports == nil {
 				p.Ports = map[uint32]mesh.MTLSMode{}
 			}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mesh-compile/mesh-compile/compiler/dialect/translate"
 	"github.com/mesh-compile/mesh-compile/compiler/load"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
@@ -16,7 +17,7 @@ func (t *translator) forwarding(n *load.Node, r *mesh.Rule) {
 	t.headers(n.Get("headers"), &r.RequestHeaders, &r.ResponseHeaders)
 	t.hostOf(r)
 	if d := t.Duration(n, "timeout", 0); d != nil {
-		r.Timeout = &mesh.Timeout{Value: *d, Span: t.at(n, "timeout")}
+		r.Timeout = &mesh.Timeout{Value: *d, Span: t.At(n, "timeout")}
 	}
 	r.Retry = t.retry(n.Get("retries"))
 	r.Fault = t.fault(n.Get("fault"))
@@ -43,19 +44,20 @@ func (t *translator) retry(n *load.Node) *mesh.Retry {
 		PerTry:             t.Duration(n, "perTryTimeout", time.Millisecond),
 		BackoffBase:        t.Duration(n, "backoff", time.Millisecond),
 		AvoidPreviousHosts: !isFalse(n, "retryIgnorePreviousHosts"),
+		RemoteLocalities:   n.IsTrue("retryRemoteLocalities"),
 		Span:               n.Span,
 	}
 	written := n.Get("attempts")
-	if (written == nil || written.Text == "0") && (n.Get("perTryTimeout") != nil || text(n, "retryOn") != "") {
-		d := t.wrong(t.at(n, "attempts"), "retries are described, and attempts is 0, which switches them off")
-		fix(d, "write attempts: with the number of repetitions, or attempts: 0 alone")
+	if (written == nil || written.Text == "0") && (n.Get("perTryTimeout") != nil || n.TextOf("retryOn") != "") {
+		d := t.Wrong(t.At(n, "attempts"), "retries are described, and attempts is 0, which switches them off")
+		d.SetFix("write attempts: with the number of repetitions, or attempts: 0 alone")
 	}
 	t.retryOn(n, r)
 	return r
 }
 
 func (t *translator) retryOn(n *load.Node, r *mesh.Retry) {
-	value := text(n, "retryOn")
+	value := n.TextOf("retryOn")
 	if value == "" {
 		return
 	}
@@ -68,9 +70,9 @@ func (t *translator) retryOn(n *load.Node, r *mesh.Retry) {
 		case slices.Contains(conditions, word):
 			r.Conditions = append(r.Conditions, word)
 		default:
-			d := t.wrong(t.at(n, "retryOn"), "retryOn %q: %q is neither a condition of Envoy's nor a status", value, word)
+			d := t.Wrong(t.At(n, "retryOn"), "retryOn %q: %q is neither a condition of Envoy's nor a status", value, word)
 			if near := load.Nearest(word, conditions); near != "" {
-				fix(d, "did you mean "+near+"?")
+				d.SetFix("did you mean " + near + "?")
 			}
 		}
 	}
@@ -83,13 +85,13 @@ func (t *translator) fault(n *load.Node) *mesh.Fault {
 	f := &mesh.Fault{Span: n.Span}
 	delay, abort := n.Get("delay"), n.Get("abort")
 	if delay == nil && abort == nil {
-		t.wrong(n.Span, "the fault has neither delay nor abort")
+		t.Wrong(n.Span, "the fault has neither delay nor abort")
 	}
 	if delay != nil {
 		f.DelayPercent = t.faultPercent(delay, "delay")
 		f.Delay = zero(t.Duration(delay, "fixedDelay", time.Millisecond))
 		if delay.Get("fixedDelay") == nil && delay.Get("exponentialDelay") == nil {
-			t.wrong(delay.Span, "the delay has no fixedDelay")
+			t.Wrong(delay.Span, "the delay has no fixedDelay")
 		}
 	}
 	if abort != nil {
@@ -108,8 +110,8 @@ func (t *translator) faultPercent(n *load.Node, what string) float64 {
 	}
 	value, ok := t.percent(n, "percent")
 	if !ok {
-		d := t.warn(n.Span, "the %s has no percentage and affects no request", what)
-		fix(d, "write percentage: {value: 100} for every request")
+		d := t.Warn(n.Span, "the %s has no percentage and affects no request", what)
+		d.SetFix("write percentage: {value: 100} for every request")
 	}
 	return value
 }
@@ -128,19 +130,19 @@ func (t *translator) abort(n *load.Node, f *mesh.Fault) {
 	case grpc != nil && grpc.Kind == load.String:
 		code := slices.Index(grpcCodes, grpc.Text)
 		if code < 0 {
-			t.wrong(grpc.Span, "grpcStatus %q: want a name such as UNAVAILABLE", grpc.Text)
+			t.Wrong(grpc.Span, "grpcStatus %q: want a name such as UNAVAILABLE", grpc.Text)
 			return
 		}
 		number := uint32(code)
 		f.AbortGRPC = &number
 	case n.Get("http2Error") == nil:
-		t.wrong(n.Span, "the abort has neither httpStatus nor grpcStatus")
+		t.Wrong(n.Span, "the abort has neither httpStatus nor grpcStatus")
 	}
 }
 
 // mirrors reads both spellings. Without a percentage everything is mirrored.
 func (t *translator) mirrors(n *load.Node) []mesh.Mirror {
-	t.exclusive(n, "mirror", "mirrors", "write mirrors alone")
+	t.Exclusive(n, "mirror", "mirrors", "write mirrors alone")
 	var out []mesh.Mirror
 	if mirror := n.Get("mirror"); mirror != nil {
 		m := mesh.Mirror{Destination: t.destination(mirror, mirror.Span), Percent: 100}
@@ -152,9 +154,9 @@ func (t *translator) mirrors(n *load.Node) []mesh.Mirror {
 		}
 		out = append(out, m)
 	} else if f := n.Field("mirrorPercentage"); f != nil {
-		t.warn(f.KeySpan, "mirrorPercentage has no effect without mirror")
+		t.Warn(f.KeySpan, "mirrorPercentage has no effect without mirror")
 	}
-	for _, item := range items(n, "mirrors") {
+	for _, item := range n.ItemsOf("mirrors") {
 		m := mesh.Mirror{Destination: t.destination(item.Get("destination"), item.Span), Percent: 100}
 		if p := item.Get("percentage"); p != nil {
 			m.Percent, _ = t.percent(p, "value")
@@ -172,23 +174,23 @@ func (t *translator) cors(n *load.Node) *mesh.CORS {
 		AllowMethods:     t.tokens(n, "allowMethods"),
 		AllowHeaders:     t.tokens(n, "allowHeaders"),
 		ExposeHeaders:    t.tokens(n, "exposeHeaders"),
-		AllowCredentials: isTrue(n, "allowCredentials"),
+		AllowCredentials: n.IsTrue("allowCredentials"),
 		MaxAge:           zero(t.seconds(n, "maxAge", 0)),
 		Span:             n.Span,
 	}
-	if text(n, "unmatchedPreflights") == "IGNORE" {
-		d := t.unsupported(t.at(n, "unmatchedPreflights"), "unmatchedPreflights IGNORE is not supported")
-		fix(d, "leave it out: a preflight of another origin goes to the service")
+	if n.TextOf("unmatchedPreflights") == "IGNORE" {
+		d := t.Unsupported(t.At(n, "unmatchedPreflights"), "unmatchedPreflights IGNORE is not supported")
+		d.SetFix("leave it out: a preflight of another origin goes to the service")
 	}
-	for _, o := range items(n, "allowOrigins") {
+	for _, o := range n.ItemsOf("allowOrigins") {
 		m, ok := t.stringMatch(o, "origin")
 		if !ok || m.Value == "" {
-			t.wrong(o.Span, "the origin has neither exact, prefix nor regex")
+			t.Wrong(o.Span, "the origin has neither exact, prefix nor regex")
 			continue
 		}
 		c.AllowOrigins = append(c.AllowOrigins, m)
 	}
-	for _, o := range texts(n, "allowOrigin") {
+	for _, o := range n.TextsOf("allowOrigin") {
 		c.AllowOrigins = append(c.AllowOrigins, mesh.StringMatch{Value: o.Text, Span: o.Span})
 	}
 	t.credentials(c)
@@ -201,7 +203,7 @@ func (t *translator) credentials(c *mesh.CORS) {
 	for _, m := range c.AllowOrigins {
 		anything := m.Kind == mesh.Exact && m.Value == "*" || m.Kind == mesh.Regex && slices.Contains([]string{".*", ".+", "^.*$", "*"}, m.Value)
 		if c.AllowCredentials && anything {
-			t.wrong(m.Span, "origin %q matches every site, and allowCredentials lets each of them read answers with the user's cookies: list the origins", m.Value)
+			t.Wrong(m.Span, "origin %q matches every site, and allowCredentials lets each of them read answers with the user's cookies: list the origins", m.Value)
 		}
 	}
 }
@@ -209,9 +211,9 @@ func (t *translator) credentials(c *mesh.CORS) {
 // tokens reads names of methods or headers, or a *.
 func (t *translator) tokens(n *load.Node, key string) []string {
 	var out []string
-	for _, v := range texts(n, key) {
-		if !token(v.Text) {
-			t.wrong(v.Span, "%s %q: want a name", key, v.Text)
+	for _, v := range n.TextsOf(key) {
+		if !translate.Token(v.Text) {
+			t.Wrong(v.Span, "%s %q: want a name", key, v.Text)
 			continue
 		}
 		out = append(out, v.Text)

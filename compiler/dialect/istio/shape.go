@@ -11,7 +11,6 @@ import (
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
 	"github.com/mesh-compile/mesh-compile/compiler/dialect/translate"
 	"github.com/mesh-compile/mesh-compile/compiler/load"
-	"github.com/mesh-compile/mesh-compile/compiler/source"
 )
 
 // shape judges a document by the descriptor of its kind: names of fields, types,
@@ -31,26 +30,10 @@ func (s *shape) document(spec protoreflect.MessageDescriptor) {
 	}
 }
 
-func (s *shape) wrongType(n *load.Node, name, want string) {
-	switch {
-	case n.Kind == load.Null:
-		s.Errorf(load.CodeSchema, n.Span, "%s is null: give it a value or leave it out", name)
-	case n.Kind == load.List || n.Kind == load.Map:
-		s.Errorf(load.CodeSchema, n.Span, "%s is the %s, want %s", name, n.Kind, want)
-	case want == "a string":
-		d := s.Errorf(load.CodeSchema, n.Span, "%s is the %s %s, want a string: write %q", name, n.Kind, n.Text, n.Text)
-		if n.Span.End.IsValid() {
-			d.Fix = &diag.Fix{Message: "quote the value", Edits: []source.Edit{{Span: n.Span, New: strconv.Quote(n.Text)}}}
-		}
-	default:
-		s.Errorf(load.CodeSchema, n.Span, "%s is the %s %q, want %s", name, n.Kind, n.Text, want)
-	}
-}
-
 // message judges an object. name is its field's, for diagnostics.
 func (s *shape) message(n *load.Node, md protoreflect.MessageDescriptor, name string) {
 	if n.Kind != load.Map {
-		s.wrongType(n, name, "an object")
+		s.WrongType(n, name, "an object")
 		return
 	}
 	rules := treatments[messageName(md)]
@@ -165,7 +148,7 @@ func (s *shape) field(f load.Field, fd protoreflect.FieldDescriptor) {
 	switch {
 	case fd.IsMap():
 		if f.Value.Kind != load.Map {
-			s.wrongType(f.Value, f.Key, "an object")
+			s.WrongType(f.Value, f.Key, "an object")
 			return
 		}
 		for _, entry := range f.Value.Fields {
@@ -173,7 +156,7 @@ func (s *shape) field(f load.Field, fd protoreflect.FieldDescriptor) {
 		}
 	case fd.IsList():
 		if f.Value.Kind != load.List {
-			s.wrongType(f.Value, f.Key, "a list")
+			s.WrongType(f.Value, f.Key, "a list")
 			return
 		}
 		for _, item := range f.Value.Items {
@@ -193,7 +176,7 @@ func (s *shape) value(n *load.Node, fd protoreflect.FieldDescriptor, name string
 		s.scalar(n, fd, name)
 	case md.FullName() == "google.protobuf.Duration":
 		if n.Kind != load.String {
-			s.wrongType(n, name, "a duration such as \"2s\"")
+			s.WrongType(n, name, "a duration such as \"2s\"")
 		}
 	case md.ParentFile().Path() == "google/protobuf/wrappers.proto":
 		s.scalar(n, md.Fields().ByName("value"), name)
@@ -206,21 +189,21 @@ func (s *shape) scalar(n *load.Node, fd protoreflect.FieldDescriptor, name strin
 	switch fd.Kind() {
 	case protoreflect.StringKind:
 		if n.Kind != load.String {
-			s.wrongType(n, name, "a string")
+			s.WrongType(n, name, "a string")
 		}
 	case protoreflect.BytesKind:
 		if n.Kind != load.String {
-			s.wrongType(n, name, "a base64 string")
+			s.WrongType(n, name, "a base64 string")
 		} else if _, err := base64.StdEncoding.DecodeString(n.Text); err != nil {
 			s.Errorf(load.CodeSchema, n.Span, "%s is not base64: %v", name, err)
 		}
 	case protoreflect.BoolKind:
 		if n.Kind != load.Bool {
-			s.wrongType(n, name, "true or false")
+			s.WrongType(n, name, "true or false")
 		}
 	case protoreflect.DoubleKind, protoreflect.FloatKind:
 		if n.Kind != load.Int && n.Kind != load.Float {
-			s.wrongType(n, name, "a number")
+			s.WrongType(n, name, "a number")
 		}
 	case protoreflect.EnumKind:
 		s.enum(n, fd.Enum(), name)
@@ -231,7 +214,7 @@ func (s *shape) scalar(n *load.Node, fd protoreflect.FieldDescriptor, name strin
 
 func (s *shape) enum(n *load.Node, ed protoreflect.EnumDescriptor, name string) {
 	if n.Kind != load.String {
-		s.wrongType(n, name, "a string")
+		s.WrongType(n, name, "a string")
 		return
 	}
 	if ed.Values().ByName(protoreflect.Name(n.Text)) != nil {
@@ -249,7 +232,7 @@ func (s *shape) enum(n *load.Node, ed protoreflect.EnumDescriptor, name string) 
 
 func (s *shape) integer(n *load.Node, k protoreflect.Kind, name string) {
 	if n.Kind != load.Int {
-		s.wrongType(n, name, "a whole number")
+		s.WrongType(n, name, "a whole number")
 		return
 	}
 	var err error

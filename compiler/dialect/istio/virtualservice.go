@@ -7,7 +7,6 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/mesh-compile/mesh-compile/compiler/diag"
 	"github.com/mesh-compile/mesh-compile/compiler/dialect/translate"
 	"github.com/mesh-compile/mesh-compile/compiler/load"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
@@ -23,36 +22,40 @@ func (t *translator) virtualService(spec *load.Node) {
 	t.hosts(spec, route)
 	// Istio answers 404 where no rule matches; a document without http rules says
 	// nothing about requests.
-	route.ServiceWhenUnmatched = len(items(spec, "http")) == 0
+	route.ServiceWhenUnmatched = len(spec.ItemsOf("http")) == 0
 	if route.ServiceWhenUnmatched && spec.Get("tls") == nil && spec.Get("tcp") == nil {
-		t.wrong(t.at(spec, "http"), "the VirtualService has no http rules")
+		t.Wrong(t.At(spec, "http"), "the VirtualService has no http rules")
 	}
-	for i, n := range items(spec, "http") {
-		route.Rules = append(route.Rules, t.rules(n, ruleName(n, i), route)...)
+	for i, n := range spec.ItemsOf("http") {
+		route.Rules = append(route.Rules, t.rules(n, translate.RuleName(n, i))...)
 	}
 	identify(route)
+	t.connectionRules(spec, route)
 	t.out.Routes = []*mesh.Route{route}
 }
 
 // hosts reads what the route is about. A short name is looked up in the
 // document's namespace.
 func (t *translator) hosts(spec *load.Node, route *mesh.Route) {
-	if len(items(spec, "hosts")) == 0 {
-		d := t.wrong(t.at(spec, "hosts"), "the VirtualService has no hosts")
-		fix(d, "write hosts: [the-service]; a delegate or a patch of another VirtualService is not supported")
+	if len(spec.ItemsOf("hosts")) == 0 {
+		d := t.Wrong(t.At(spec, "hosts"), "the VirtualService has no hosts")
+		d.SetFix("write hosts: [the-service]; a delegate or a patch of another VirtualService is not supported")
 		return
 	}
 	seen := map[string]source.Span{}
-	for _, n := range texts(spec, "hosts") {
+	for _, n := range spec.TextsOf("hosts") {
 		host := strings.ToLower(n.Text)
 		t.unique(seen, host, n.Span, "host")
 		if host == "*" && !route.OffMesh {
-			d := t.wrong(n.Span, "host * is not allowed for sidecars: it would take the requests to every service")
-			fix(d, "name the services, or bind the route to a gateway only")
+			d := t.Wrong(n.Span, "host * is not allowed for sidecars: it would take the requests to every service")
+			d.SetFix("name the services, or bind the route to a gateway only")
 			continue
 		}
 		if t.hostName(n) {
 			route.Targets = append(route.Targets, mesh.RouteTarget{Ref: t.ref(n)})
+			if len(route.Gateways) > 0 {
+				route.Hosts = append(route.Hosts, mesh.HostName{Name: strings.TrimSuffix(host, "."), Span: n.Span})
+			}
 		}
 	}
 }
@@ -65,16 +68,16 @@ func (t *translator) ref(n *load.Node) mesh.Ref {
 // hostName checks a DNS name, which may begin with a wildcard, or an IP address.
 func (t *translator) hostName(n *load.Node) bool {
 	name := strings.ToLower(n.Text)
-	if _, err := netip.ParseAddr(name); err == nil || name == "*" || placeholder(name) {
+	if _, err := netip.ParseAddr(name); err == nil || name == "*" || translate.Placeholder(name) {
 		return true
 	}
 	name = strings.TrimSuffix(strings.TrimPrefix(name, "*."), ".")
 	for label := range strings.SplitSeq(name, ".") {
 		// Istio takes underscores, which internal DNS has.
-		if !isLabel(strings.ReplaceAll(label, "_", "x")) {
-			d := t.wrong(n.Span, "host %q is no DNS name", n.Text)
+		if !translate.IsLabel(strings.ReplaceAll(label, "_", "x")) {
+			d := t.Wrong(n.Span, "host %q is no DNS name", n.Text)
 			if strings.ContainsAny(n.Text, ":/") {
-				fix(d, "write the name alone, without scheme, port or path")
+				d.SetFix("write the name alone, without scheme, port or path")
 			}
 			return false
 		}
@@ -86,7 +89,7 @@ func (t *translator) hostName(n *load.Node) bool {
 func (t *translator) exportTo(spec *load.Node) []string {
 	var out []string
 	seen := map[string]source.Span{}
-	list := texts(spec, "exportTo")
+	list := spec.TextsOf("exportTo")
 	for _, n := range list {
 		namespace := n.Text
 		if namespace == "." {
@@ -95,33 +98,27 @@ func (t *translator) exportTo(spec *load.Node) []string {
 		t.unique(seen, namespace, n.Span, "namespace")
 		switch {
 		case n.Text == "*" && len(list) > 1:
-			t.wrong(n.Span, "exportTo * is every namespace: remove it or the others")
-		case n.Text != "." && n.Text != "*" && !isLabel(n.Text):
-			t.wrong(n.Span, "exportTo %q: want a namespace, . for this one or * for all", n.Text)
+			t.Wrong(n.Span, "exportTo * is every namespace: remove it or the others")
+		case n.Text != "." && n.Text != "*" && !translate.IsLabel(n.Text):
+			t.Wrong(n.Span, "exportTo %q: want a namespace, . for this one or * for all", n.Text)
 		}
 		out = append(out, n.Text)
 	}
 	return out
 }
 
-// routeGateways decides whether sidecars take the route.
+// routeGateways decides who takes the route: sidecars, gateways or both.
 func (t *translator) routeGateways(spec *load.Node, route *mesh.Route) {
-	list := texts(spec, "gateways")
+	list := spec.TextsOf("gateways")
 	for _, n := range list {
-		if n.Text != meshGateway {
-			route.Gateways = append(route.Gateways, t.gatewayName(n))
+		if n.Text == meshGateway {
+			continue
 		}
+		namespace, name, _ := strings.Cut(t.gatewayName(n), "/")
+		route.Gateways = append(route.Gateways, mesh.GatewayRef{Namespace: namespace, Name: name, Span: n.Span})
 	}
 	onMesh := len(list) == 0 || slices.ContainsFunc(list, func(n *load.Node) bool { return n.Text == meshGateway })
 	route.OffMesh = !onMesh
-	switch {
-	case len(route.Gateways) == 0:
-	case onMesh:
-		t.Add(translate.CodeUnsupported, diag.Warning, t.at(spec, "gateways"), "gateways are not supported yet: only sidecars take the route, not %s", strings.Join(route.Gateways, ", "))
-	default:
-		d := t.unsupported(t.at(spec, "gateways"), "gateways are not supported yet: nobody would take this route, which is for %s only", strings.Join(route.Gateways, ", "))
-		fix(d, "add the gateway mesh if sidecars should take it too")
-	}
 }
 
 // gatewayName qualifies "name", "namespace/name" and the old form
@@ -138,18 +135,10 @@ func (t *translator) gatewayName(n *load.Node) string {
 	if namespace == "." {
 		namespace = t.Namespace
 	}
-	if (!isLabel(namespace) || !isLabel(name)) && !placeholder(n.Text) {
-		t.wrong(n.Span, "gateway %q: want name or namespace/name", n.Text)
+	if (!translate.IsLabel(namespace) || !translate.IsLabel(name)) && !translate.Placeholder(n.Text) {
+		t.Wrong(n.Span, "gateway %q: want name or namespace/name", n.Text)
 	}
 	return namespace + "/" + name
-}
-
-// ruleName is a rule's own name, else its number.
-func ruleName(n *load.Node, i int) string {
-	if name := text(n, "name"); name != "" {
-		return name
-	}
-	return "#" + strconv.Itoa(i+1)
 }
 
 // identify gives every rule an id of its own: Istio lets rules share a name.
@@ -166,37 +155,36 @@ func identify(route *mesh.Route) {
 
 // printableNames checks names that become part of ids, logs and metrics.
 func (t *translator) printableNames(n *load.Node) {
-	for _, named := range slices.Concat(items(n, "match"), []*load.Node{n}) {
-		if strings.ContainsFunc(text(named, "name"), unicode.IsControl) {
-			t.wrong(t.at(named, "name"), "name %q has a control character", text(named, "name"))
+	for _, named := range slices.Concat(n.ItemsOf("match"), []*load.Node{n}) {
+		if strings.ContainsFunc(named.TextOf("name"), unicode.IsControl) {
+			t.Wrong(t.At(named, "name"), "name %q has a control character", named.TextOf("name"))
 		}
 	}
 }
 
 // rules reads one http rule. Istio names the routes of a rule by the names of
 // its matches too, so that a rule with named matches is one rule for each.
-func (t *translator) rules(n *load.Node, name string, route *mesh.Route) []*mesh.Rule {
+func (t *translator) rules(n *load.Node, name string) []*mesh.Rule {
 	r := &mesh.Rule{Name: name, Span: n.Span}
 	if n.Get("name") != nil {
-		r.Span = t.at(n, "name")
+		r.Span = t.At(n, "name")
 	}
 	t.printableNames(n)
 	t.actions(n, r)
 	t.forwarding(n, r)
-	list := items(n, "match")
+	list := n.ItemsOf("match")
 	if len(list) == 0 {
 		return []*mesh.Rule{r}
 	}
 	var out []*mesh.Rule
-	named := slices.ContainsFunc(list, func(m *load.Node) bool { return text(m, "name") != "" })
+	named := slices.ContainsFunc(list, func(m *load.Node) bool { return m.TextOf("name") != "" })
 	for i, m := range list {
-		match, concerns := t.match(m, route)
+		match := t.match(m)
 		switch {
-		case !concerns: // never leave a rule without matches: it would take everything
 		case named || len(out) == 0:
 			one := *r
 			if named {
-				one.Name += "." + ruleName(m, i)
+				one.Name += "." + translate.RuleName(m, i)
 			}
 			one.Matches = []mesh.Match{match}
 			out = append(out, &one)

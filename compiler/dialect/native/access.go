@@ -11,14 +11,14 @@ import (
 
 func (t *translator) accessPolicy(spec *load.Node) {
 	p := &mesh.AccessPolicy{Origin: t.Origin, Target: t.target(spec)}
-	t.unsupported(spec, "custom", "")
-	t.unsupported(spec, "rego", "write deny entries")
+	t.refuse(spec, "custom", "")
+	t.refuse(spec, "rego", "write deny entries")
 	seen := map[string]source.Span{}
 	for _, list := range []struct {
 		key    string
 		action mesh.AccessAction
 	}{{"allow", mesh.Allow}, {"deny", mesh.Deny}, {"audit", mesh.Audit}} {
-		for _, n := range items(spec, list.key) {
+		for _, n := range spec.ItemsOf(list.key) {
 			t.unique(seen, n.Get("name"), "name")
 			p.Rules = append(p.Rules, t.accessRule(n, list.action))
 		}
@@ -29,17 +29,17 @@ func (t *translator) accessPolicy(spec *load.Node) {
 // target reads what access and authentication policies are about.
 func (t *translator) target(spec *load.Node) mesh.Target {
 	key := which(spec, "service", "workload", "gateway", "namespaceWide")
-	target := mesh.Target{Span: t.at(spec, key)}
+	target := mesh.Target{Span: t.At(spec, key)}
 	switch key {
 	case "service":
 		ref := t.ref(spec, key)
 		target.Service = &ref
 	case "workload":
-		target.Workload = text(spec, key)
+		target.Workload = spec.TextOf(key)
 	case "gateway":
-		t.unsupported(spec, key, "")
+		t.refuse(spec, key, "")
 	case "namespaceWide":
-		target.NamespaceWide = isTrue(spec, key)
+		target.NamespaceWide = spec.IsTrue(key)
 	}
 	return target
 }
@@ -47,7 +47,7 @@ func (t *translator) target(spec *load.Node) mesh.Target {
 func (t *translator) accessRule(n *load.Node, action mesh.AccessAction) *mesh.AccessRule {
 	name := t.ruleName(n)
 	r := &mesh.AccessRule{
-		ID: t.ID() + "/" + name, Name: name, Span: t.at(n, "name"),
+		ID: t.ID() + "/" + name, Name: name, Span: t.At(n, "name"),
 		Action: action, ServicePorts: true,
 	}
 	t.bothSides(n, action)
@@ -72,7 +72,7 @@ func (t *translator) bothSides(n *load.Node, action mesh.AccessAction) {
 	}
 	for _, side := range []struct{ key, everything string }{{"from", "anyone"}, {"to", "anything"}} {
 		if n.Get(side.key) == nil {
-			d := t.wrong(t.at(n, side.key), "allow entry %q has no %s", text(n, "name"), side.key)
+			d := t.Wrong(t.At(n, side.key), "allow entry %q has no %s", n.TextOf("name"), side.key)
 			d.Fix = &diag.Fix{Message: "write " + side.key + ", or " + side.key + ": {" + side.everything + ": true} if you mean everything"}
 		}
 	}
@@ -91,19 +91,19 @@ func (t *translator) except(n *load.Node, r *mesh.AccessRule) {
 
 func (t *translator) notEverything(n *load.Node, key string) {
 	if f := n.Field(key); f != nil {
-		t.wrong(f.KeySpan, "except %s would take away the whole rule: remove the rule, or name what is excepted", key)
+		t.Wrong(f.KeySpan, "except %s would take away the whole rule: remove the rule, or name what is excepted", key)
 	}
 }
 
 func (t *translator) authenticationPolicy(spec *load.Node) {
-	p := &mesh.PeerPolicy{Origin: t.Origin, Target: t.target(spec), Span: t.at(spec, "mtls")}
-	t.unsupported(spec, "jwt", "")
+	p := &mesh.PeerPolicy{Origin: t.Origin, Target: t.target(spec), Span: t.At(spec, "mtls")}
+	t.refuse(spec, "jwt", "")
 	mtls := spec.Get("mtls")
 	if mtls == nil {
 		return
 	}
 	p.Mode, p.Expires = t.mtls(mtls, "permissive mTLS")
-	for _, n := range items(mtls, "ports") {
+	for _, n := range mtls.ItemsOf("ports") {
 		mode, _ := t.mtls(n, "permissive mTLS of a port")
 		if p.Ports == nil {
 			p.Ports = map[uint32]mesh.MTLSMode{}
@@ -115,10 +115,10 @@ func (t *translator) authenticationPolicy(spec *load.Node) {
 
 // mtls reads a mode, and its end where it is permissive.
 func (t *translator) mtls(n *load.Node, what string) (mesh.MTLSMode, time.Time) {
-	mode := mesh.MTLSMode(text(n, "mode"))
+	mode := mesh.MTLSMode(n.TextOf("mode"))
 	expires := t.expires(n, "expires", what)
 	if mode == mesh.MTLSPermissive && n.Get("expires") == nil {
-		d := t.wrong(t.at(n, "mode"), "mode permissive has no expires: it takes plaintext from anyone and is for a migration only")
+		d := t.Wrong(t.At(n, "mode"), "mode permissive has no expires: it takes plaintext from anyone and is for a migration only")
 		d.Fix = &diag.Fix{Message: "write expires: with the day by which it must be strict"}
 	}
 	return mode, expires

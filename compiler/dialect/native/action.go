@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/dialect/translate"
 	"github.com/mesh-compile/mesh-compile/compiler/load"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
 
 func (t *translator) redirect(n *load.Node, matches []mesh.Match) *mesh.Redirect {
 	r := &mesh.Redirect{
-		Scheme: text(n, "scheme"),
+		Scheme: n.TextOf("scheme"),
 		Host:   t.host(n, "host"),
 		Port:   port(n, "port"),
 		Code:   301,
@@ -27,12 +28,12 @@ func (t *translator) redirect(n *load.Node, matches []mesh.Match) *mesh.Redirect
 	if path == nil {
 		return r
 	}
-	t.unsupported(path, "regex", "write full or prefix")
+	t.refuse(path, "regex", "write full or prefix")
 	switch t.pathRewrite(path, matches) {
 	case "full":
-		r.Path = text(path, "full")
+		r.Path = path.TextOf("full")
 	case "prefix":
-		prefix := text(path, "prefix")
+		prefix := path.TextOf("prefix")
 		r.PrefixRewrite = &prefix
 	}
 	return r
@@ -40,9 +41,9 @@ func (t *translator) redirect(n *load.Node, matches []mesh.Match) *mesh.Redirect
 
 // host reads a DNS name without wildcard.
 func (t *translator) host(n *load.Node, key string) string {
-	h := text(n, key)
+	h := n.TextOf(key)
 	if strings.Contains(h, "*") {
-		t.wrong(t.at(n, key), "%s %q: a wildcard names no single host", key, h)
+		t.Wrong(t.At(n, key), "%s %q: a wildcard names no single host", key, h)
 	}
 	return h
 }
@@ -50,7 +51,7 @@ func (t *translator) host(n *load.Node, key string) string {
 func (t *translator) respond(n *load.Node) *mesh.Respond {
 	return &mesh.Respond{
 		Status:  zero(number(n, "status")),
-		Body:    text(n, "body"),
+		Body:    n.TextOf("body"),
 		Headers: t.headerValues(n, "headers"),
 		Span:    n.Span,
 	}
@@ -67,10 +68,10 @@ func (t *translator) rewrite(n *load.Node, matches []mesh.Match) *mesh.Rewrite {
 	}
 	switch key := t.pathRewrite(path, matches); key {
 	case "full":
-		full := text(path, key)
+		full := path.TextOf(key)
 		r.Path = &full
 	case "prefix":
-		prefix := text(path, key)
+		prefix := path.TextOf(key)
 		r.Prefix = &prefix
 	case "regex":
 		r.Regex, r.Substitute = t.substitution(path.Get(key))
@@ -91,7 +92,7 @@ func (t *translator) pathRewrite(n *load.Node, matches []mesh.Match) string {
 			return m.Path != nil && !m.GRPC && (m.Path.Kind == mesh.SegmentPrefix || m.Path.Kind == mesh.Prefix)
 		}
 		if len(matches) == 0 || !slices.ContainsFunc(matches, matched) || slices.ContainsFunc(matches, func(m mesh.Match) bool { return !matched(m) }) {
-			d := t.wrong(t.at(n, key), "prefix %q replaces the matched prefix, but not every match of this rule matches the path by prefix", text(n, key))
+			d := t.Wrong(t.At(n, key), "prefix %q replaces the matched prefix, but not every match of this rule matches the path by prefix", n.TextOf(key))
 			d.Fix = &diag.Fix{Message: "match by path.prefix, or write full to replace the whole path"}
 		}
 	}
@@ -101,7 +102,7 @@ func (t *translator) pathRewrite(n *load.Node, matches []mesh.Match) string {
 var groupReference = regexp.MustCompile(`\\([0-9]|.|$)`)
 
 func (t *translator) substitution(n *load.Node) (pattern, substitute string) {
-	pattern, substitute = text(n, "pattern"), text(n, "substitution")
+	pattern, substitute = n.TextOf("pattern"), n.TextOf("substitution")
 	re, err := regexp.Compile(pattern)
 	if err != nil {
 		return pattern, substitute // package check reports it
@@ -111,9 +112,9 @@ func (t *translator) substitution(n *load.Node) (pattern, substitute string) {
 		switch {
 		case m[1] == `\`:
 		case err != nil:
-			t.wrong(t.at(n, "substitution"), `substitution %q: write \1 to \9 for a group and \\ for a backslash`, substitute)
+			t.Wrong(t.At(n, "substitution"), `substitution %q: write \1 to \9 for a group and \\ for a backslash`, substitute)
 		case group > re.NumSubexp():
-			t.wrong(t.at(n, "substitution"), `substitution %q: there is no group \%d in %q, which has %d`, substitute, group, pattern, re.NumSubexp())
+			t.Wrong(t.At(n, "substitution"), `substitution %q: there is no group \%d in %q, which has %d`, substitute, group, pattern, re.NumSubexp())
 		}
 	}
 	return pattern, substitute
@@ -124,7 +125,7 @@ func (t *translator) headerOps(n *load.Node) *mesh.HeaderOps {
 		return nil
 	}
 	ops := &mesh.HeaderOps{Set: t.headerValues(n, "set"), Add: t.headerValues(n, "add")}
-	for _, v := range items(n, "remove") {
+	for _, v := range n.ItemsOf("remove") {
 		if v.Kind == load.String && t.changeable(v.Text, load.Field{Key: v.Text, KeySpan: v.Span, Value: v}) {
 			ops.Remove = append(ops.Remove, v.Text)
 		}
@@ -143,8 +144,8 @@ func (t *translator) headerValues(n *load.Node, key string) []mesh.HeaderValue {
 		if !t.changeable(f.Key, f) || f.Value.Kind != load.String {
 			continue
 		}
-		if strings.ContainsFunc(f.Value.Text, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
-			t.wrong(f.Value.Span, "header %s: the value %q has a control character, which could end the header", f.Key, f.Value.Text)
+		if translate.ControlCharacter(f.Value.Text) {
+			t.Wrong(f.Value.Span, "header %s: the value %q has a control character, which could end the header", f.Key, f.Value.Text)
 			continue
 		}
 		out = append(out, mesh.HeaderValue{Name: f.Key, Value: f.Value.Text, Span: f.Value.Span})
@@ -152,20 +153,16 @@ func (t *translator) headerValues(n *load.Node, key string) []mesh.HeaderValue {
 	return out
 }
 
-// framing headers say where a message ends and belong to the connection:
-// changing them desynchronises the next proxy (RFC 9112, 11.2).
-var framing = []string{"connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
-
 func (t *translator) changeable(name string, f load.Field) bool {
 	switch {
 	case !t.headerName(name, f):
 		return false
 	case name == "host":
-		d := t.wrong(f.KeySpan, "header host: Envoy does not let it be changed as a header")
+		d := t.Wrong(f.KeySpan, "header host: Envoy does not let it be changed as a header")
 		d.Fix = &diag.Fix{Message: "write rewrite: {host: ...}"}
 		return false
-	case slices.Contains(framing, name):
-		t.wrong(f.KeySpan, "header %s belongs to the connection and is the proxy's own", name)
+	case translate.Framing(name):
+		t.Wrong(f.KeySpan, "header %s belongs to the connection and is the proxy's own", name)
 		return false
 	}
 	return true
@@ -190,7 +187,7 @@ func (t *translator) cors(n *load.Node) *mesh.CORS {
 		MaxAge:           t.seconds(n, "maxAge"),
 		Span:             n.Span,
 	}
-	for _, o := range items(n, "allowOrigins") {
+	for _, o := range n.ItemsOf("allowOrigins") {
 		c.AllowOrigins = append(c.AllowOrigins, t.origin(o, c.AllowCredentials))
 	}
 	return c
@@ -202,12 +199,12 @@ func (t *translator) origin(n *load.Node, credentials bool) mesh.StringMatch {
 	m, _ := t.valueMatch(n)
 	for _, key := range []string{"present", "invert"} {
 		if f := n.Field(key); f != nil {
-			t.wrong(f.KeySpan, "%s does not exist for origins: list those that are allowed", key)
+			t.Wrong(f.KeySpan, "%s does not exist for origins: list those that are allowed", key)
 		}
 	}
 	anything := m.Kind == mesh.Exact && m.Value == "*" || m.Kind == mesh.Regex && slices.Contains([]string{".*", ".+", "^.*$"}, m.Value)
 	if credentials && anything {
-		t.wrong(m.Span, "origin %q matches every site, and allowCredentials lets each of them read answers with the user's cookies: list the origins", m.Value)
+		t.Wrong(m.Span, "origin %q matches every site, and allowCredentials lets each of them read answers with the user's cookies: list the origins", m.Value)
 	}
 	return m
 }

@@ -1,6 +1,9 @@
 package native
 
 import (
+	"fmt"
+
+	"github.com/mesh-compile/mesh-compile/compiler/diag"
 	"github.com/mesh-compile/mesh-compile/compiler/load"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 	"github.com/mesh-compile/mesh-compile/compiler/source"
@@ -9,7 +12,7 @@ import (
 func (t *translator) policyTest(spec *load.Node) {
 	test := &mesh.Test{Origin: t.Origin}
 	seen := map[string]source.Span{}
-	for _, n := range items(spec, "cases") {
+	for _, n := range spec.ItemsOf("cases") {
 		t.unique(seen, n.Get("name"), "name")
 		before := len(t.Diags)
 		c := t.testCase(n)
@@ -24,7 +27,7 @@ func (t *translator) testCase(n *load.Node) mesh.TestCase {
 	request := n.Get("request")
 	c := mesh.TestCase{
 		Name:   t.ruleName(n),
-		Span:   t.at(n, "name"),
+		Span:   t.At(n, "name"),
 		Method: "GET",
 		Path:   "/",
 		Expect: t.expect(n.Get("expect")),
@@ -32,12 +35,12 @@ func (t *translator) testCase(n *load.Node) mesh.TestCase {
 	if request == nil {
 		return c
 	}
-	c.From, c.FromAt = t.caller(request.Get("from")), t.at(request, "from")
-	c.To, c.Port = t.callee(request.Get("to"))
-	if m := text(request, "method"); m != "" {
+	c.From, c.FromAt = t.caller(request.Get("from")), t.At(request, "from")
+	t.arrival(request, &c)
+	if m := request.TextOf("method"); m != "" {
 		c.Method = m
 	}
-	if p := text(request, "path"); p != "" {
+	if p := request.TextOf("path"); p != "" {
 		c.Path = p
 	}
 	c.Headers = t.testHeaders(request)
@@ -49,13 +52,13 @@ func (t *translator) caller(n *load.Node) string {
 	if n == nil {
 		return ""
 	}
-	t.unsupported(n, "address", "")
+	t.refuse(n, "address", "")
 	switch which(n, "workload", "none") {
 	case "workload":
 		ref := t.ref(n, "workload")
 		return ref.Namespace + "/" + ref.Name
 	case "none":
-		t.exclusive(n, "none", "namespace", "a caller without identity has no namespace")
+		t.Exclusive(n, "none", "namespace", "a caller without identity has no namespace")
 	}
 	return ""
 }
@@ -67,10 +70,31 @@ func (t *translator) callee(n *load.Node) (mesh.Ref, uint32) {
 	key := which(n, "service", "externalService", "host")
 	ref := t.ref(n, key)
 	if key == "host" {
-		ref = mesh.Ref{Host: t.host(n, key), Namespace: t.Namespace, Span: t.at(n, key)}
-		t.exclusive(n, "host", "namespace", "a host names the destination alone")
+		ref = mesh.Ref{Host: t.host(n, key), Namespace: t.Namespace, Span: t.At(n, key)}
+		t.Exclusive(n, "host", "namespace", "a host names the destination alone")
 	}
 	return ref, port(n, "port")
+}
+
+// arrival reads what is called: something of the mesh, or a host at a gateway.
+func (t *translator) arrival(request *load.Node, c *mesh.TestCase) {
+	to := request.Get("to")
+	if to.Get("gateway") == nil {
+		c.To, c.Port = t.callee(to)
+		for _, key := range []string{"host", "sni", "clientCertificate"} {
+			if f := request.Field(key); f != nil {
+				t.Wrong(f.KeySpan, "%s is for requests at a gateway: write to: {gateway: ...}", key)
+			}
+		}
+		return
+	}
+	ref := t.ref(to, "gateway")
+	c.Gateway, c.GatewayAt, c.Port = ref.Namespace+"/"+ref.Name, ref.Span, port(to, "port")
+	c.Host, c.SNI = t.host(request, "host"), t.host(request, "sni")
+	c.ClientCertificate = request.IsTrue("clientCertificate")
+	if c.From != "" {
+		t.Wrong(c.FromAt, "a request arrives at a gateway from outside the mesh: write from: {none: true}")
+	}
 }
 
 func (t *translator) testHeaders(n *load.Node) map[string]string {
@@ -81,7 +105,7 @@ func (t *translator) testHeaders(n *load.Node) map[string]string {
 	out := make(map[string]string, len(headers.Fields))
 	for _, f := range headers.Fields {
 		t.headerName(f.Key, f)
-		out[f.Key] = text(headers, f.Key)
+		out[f.Key] = headers.TextOf(f.Key)
 	}
 	return out
 }
@@ -91,33 +115,33 @@ func (t *translator) expect(n *load.Node) mesh.TestExpect {
 		return mesh.TestExpect{}
 	}
 	for _, key := range []string{"action", "mirrors", "timeout", "attempts"} {
-		t.unsupported(n, key, "")
+		t.refuse(n, key, "")
 	}
 	e := mesh.TestExpect{
-		Access:   text(n, "access"),
-		Route:    text(n, "rule"),
+		Access:   n.TextOf("access"),
+		Route:    n.TextOf("rule"),
 		Status:   zero(number(n, "status")),
-		Location: text(n, "location"),
+		Location: n.TextOf("location"),
 		Span:     n.Span,
 	}
 	if up := n.Get("upstream"); up != nil {
-		t.unsupported(up, "headers", "")
+		t.refuse(up, "headers", "")
 		e.Host = t.host(up, "host")
-		e.Path = text(up, "path")
+		e.Path = up.TextOf("path")
 	}
-	for _, d := range items(n, "destinations") {
+	for _, d := range n.ItemsOf("destinations") {
 		e.Destinations = append(e.Destinations, t.expectDestination(d))
 	}
 	return e
 }
 
 func (t *translator) expectDestination(n *load.Node) mesh.ExpectDestination {
-	t.unsupported(n, "port", "")
+	t.refuse(n, "port", "")
 	d := mesh.ExpectDestination{
 		Service:    t.ref(n, "service"),
-		Version:    text(n, "version"),
+		Version:    n.TextOf("version"),
 		AnyPercent: n.Get("percent") == nil,
-		Span:       t.at(n, ""),
+		Span:       t.At(n, ""),
 	}
 	if !d.AnyPercent {
 		d.Percent = percent(n, "percent")
@@ -135,23 +159,27 @@ func (t *translator) invariant(spec *load.Node) {
 
 func (t *translator) invariantRules(spec *load.Node, key string, seen map[string]source.Span) []mesh.InvariantRule {
 	var out []mesh.InvariantRule
-	for _, n := range items(spec, key) {
+	for _, n := range spec.ItemsOf(key) {
 		t.unique(seen, n.Get("name"), "name")
-		out = append(out, t.invariantRule(n))
+		before := len(t.Diags)
+		r := t.invariantRule(n)
+		if len(t.Diags) == before { // half a rule would hold something else
+			out = append(out, r)
+		}
 	}
 	return out
 }
 
 func (t *translator) invariantRule(n *load.Node) mesh.InvariantRule {
-	r := mesh.InvariantRule{Name: t.ruleName(n), Span: t.at(n, "name")}
+	r := mesh.InvariantRule{Name: t.ruleName(n), Span: t.At(n, "name")}
 	switch key := which(n, "access", "mtls"); key {
 	case "access":
-		r.Access = text(n, key)
+		r.Access = n.TextOf(key)
 	case "mtls":
-		r.MTLS = mesh.MTLSMode(text(n, key))
+		r.MTLS = mesh.MTLSMode(n.TextOf(key))
 		for _, side := range []string{"from", "except"} {
 			if f := n.Field(side); f != nil {
-				t.wrong(f.KeySpan, "%s has no meaning beside mtls, which is of the port: remove it", side)
+				t.Wrong(f.KeySpan, "%s has no meaning beside mtls, which is of the port: remove it", side)
 			}
 		}
 	}
@@ -159,7 +187,7 @@ func (t *translator) invariantRule(n *load.Node) mesh.InvariantRule {
 		r.From = []mesh.Source{t.source(from)}
 	}
 	if except := n.Get("except"); except != nil {
-		t.unsupported(except, "to", "")
+		t.refuse(except, "to", "")
 		if from := except.Get("from"); from != nil {
 			t.notEverything(from, "anyone")
 			r.ExceptFrom = []mesh.Source{t.source(from)}
@@ -171,14 +199,19 @@ func (t *translator) invariantRule(n *load.Node) mesh.InvariantRule {
 	return r
 }
 
-// invariantTo names a service, or with Name empty all of a namespace.
+// invariantTo names a service, or with Name empty all of a namespace: its own, so
+// that nobody holds open or closed what is another's. The Mesh may name any.
 func (t *translator) invariantTo(n *load.Node) mesh.Ref {
 	for _, key := range []string{"ports", "methods", "paths", "hosts", "headers"} {
-		t.unsupported(n, key, "")
+		t.refuse(n, key, "")
 	}
 	ref := t.ref(n, "service")
-	if ref.Namespace == "" {
-		t.wrong(n.Span, "namespace is required: a %s has none of its own", t.Kind)
+	switch {
+	case ref.Namespace == "":
+		t.Wrong(n.Span, "namespace is required: a %s has none of its own", t.Kind)
+	case t.Namespace != "" && ref.Namespace != t.Namespace:
+		d := t.Wrong(t.At(n, "namespace"), "an Invariant of namespace %s may only be about its own services, not those of %s", t.Namespace, ref.Namespace)
+		d.Fix = &diag.Fix{Message: fmt.Sprintf("write it in namespace %s, or as an invariant of the Mesh", ref.Namespace)}
 	}
 	return ref
 }

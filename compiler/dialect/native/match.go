@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/dialect/translate"
 	"github.com/mesh-compile/mesh-compile/compiler/load"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
@@ -11,7 +12,7 @@ import (
 // pathMatch reads one way to match a path.
 func (t *translator) pathMatch(n *load.Node) mesh.StringMatch {
 	key := which(n, "exact", "prefix", "template", "regex")
-	m := mesh.StringMatch{Value: text(n, key), Span: t.at(n, key)}
+	m := mesh.StringMatch{Value: n.TextOf(key), Span: t.At(n, key)}
 	switch key {
 	case "exact":
 		m.Kind = mesh.Exact
@@ -22,7 +23,7 @@ func (t *translator) pathMatch(n *load.Node) mesh.StringMatch {
 			m.Kind = mesh.Prefix
 		} else if t.literalPath(n, key) && strings.HasSuffix(m.Value, "/") {
 			trimmed := strings.TrimRight(m.Value, "/")
-			d := t.wrong(m.Span, "prefix %q ends in a slash: a prefix is whole segments, and %q matches %s and %s/x", m.Value, trimmed, trimmed, trimmed)
+			d := t.Wrong(m.Span, "prefix %q ends in a slash: a prefix is whole segments, and %q matches %s and %s/x", m.Value, trimmed, trimmed, trimmed)
 			d.Fix = &diag.Fix{Message: "write " + trimmed}
 		}
 	case "template":
@@ -60,7 +61,7 @@ func (t *translator) literalPath(n *load.Node, key string) bool {
 		why = "clients send spaces and characters beyond ASCII percent-encoded"
 	}
 	if why != "" {
-		t.wrong(v.Span, "%s %q: %s", key, v.Text, why)
+		t.Wrong(v.Span, "%s %q: %s", key, v.Text, why)
 	}
 	return why == ""
 }
@@ -77,7 +78,7 @@ func (t *translator) template(n *load.Node) {
 	if !t.literalPath(n, "template") {
 		return
 	}
-	value, at := text(n, "template"), t.at(n, "template")
+	value, at := n.TextOf("template"), t.At(n, "template")
 	seen := map[string]bool{}
 	segments := strings.Split(value[1:], "/")
 	for i, segment := range segments {
@@ -85,21 +86,21 @@ func (t *translator) template(n *load.Node) {
 		rest, isRest := strings.CutSuffix(name, "=**")
 		switch {
 		case !isVariable && strings.ContainsAny(segment, "{}*"):
-			t.wrong(at, "template %q: segment %q: write a literal, {name} for one segment, or a last {name=**} for the rest", value, segment)
+			t.Wrong(at, "template %q: segment %q: write a literal, {name} for one segment, or a last {name=**} for the rest", value, segment)
 		case !isVariable:
 		case isRest && i < len(segments)-1:
-			t.wrong(at, "template %q: %q takes all the rest and must be last", value, segment)
+			t.Wrong(at, "template %q: %q takes all the rest and must be last", value, segment)
 		case !identifier(rest) || len(rest) > maxVariableName:
-			t.wrong(at, "template %q: %q: want a name of letters, digits and _, at most %d long", value, segment, maxVariableName)
+			t.Wrong(at, "template %q: %q: want a name of letters, digits and _, at most %d long", value, segment, maxVariableName)
 		case seen[rest]:
-			t.wrong(at, "template %q: {%s} is there twice", value, rest)
+			t.Wrong(at, "template %q: {%s} is there twice", value, rest)
 		}
 		if isVariable {
 			seen[rest] = true
 		}
 	}
 	if len(seen) > maxTemplateVariables {
-		t.wrong(at, "template %q has %d variables: Envoy takes %d", value, len(seen), maxTemplateVariables)
+		t.Wrong(at, "template %q has %d variables: Envoy takes %d", value, len(seen), maxTemplateVariables)
 	}
 }
 
@@ -123,19 +124,12 @@ func identifier(s string) bool {
 // methods reads an operation's or match's methods.
 func methods(n *load.Node) []mesh.StringMatch {
 	var out []mesh.StringMatch
-	for _, v := range items(n, "methods") {
+	for _, v := range n.ItemsOf("methods") {
 		if v.Kind == load.String {
 			out = append(out, mesh.StringMatch{Value: v.Text, Span: v.Span})
 		}
 	}
 	return out
-}
-
-// token is RFC 9110's.
-func token(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
-	})
 }
 
 // headerName checks a name that must be a lower-case token.
@@ -144,13 +138,13 @@ func (t *translator) headerName(name string, f load.Field) bool {
 	switch {
 	case strings.HasPrefix(name, ":"):
 		why = "pseudo-headers have fields of their own (methods, path, hosts)"
-	case !token(name):
+	case !translate.Token(name):
 		why = "a header's name is a token"
 	case name != strings.ToLower(name):
 		why = "write it in lower case, as HTTP/2 sends it"
 	}
 	if why != "" {
-		t.wrong(f.KeySpan, "header %q: %s", name, why)
+		t.Wrong(f.KeySpan, "header %q: %s", name, why)
 	}
 	return why == ""
 }
@@ -159,19 +153,19 @@ func (t *translator) headerName(name string, f load.Field) bool {
 // must be lower case.
 func (t *translator) valueMatches(n *load.Node, key string) []mesh.HeaderMatch {
 	var out []mesh.HeaderMatch
-	for _, f := range fieldsOf(n.Get(key)) {
+	for _, f := range n.Get(key).Entries() {
 		switch {
 		case key == "headers":
 			t.headerName(f.Key, f)
-		case key == "cookies" && !token(f.Key):
-			t.wrong(f.KeySpan, "cookie %q: a cookie's name is a token", f.Key)
+		case key == "cookies" && !translate.Token(f.Key):
+			t.Wrong(f.KeySpan, "cookie %q: a cookie's name is a token", f.Key)
 		case f.Key == "":
-			t.wrong(f.KeySpan, "%s has an empty name", key)
+			t.Wrong(f.KeySpan, "%s has an empty name", key)
 		}
 		m, invert := t.valueMatch(f.Value)
 		if key == "query" && invert && m.Kind != mesh.Present {
 			// Envoy: QueryParameterMatcher has no invert_match.
-			d := t.notYet(t.at(f.Value, "invert"), "invert of the query parameter %q is not supported yet: Envoy cannot negate its comparison", f.Key)
+			d := t.Unsupported(t.At(f.Value, "invert"), "invert of the query parameter %q is not supported yet: Envoy cannot negate its comparison", f.Key)
 			d.Fix = &diag.Fix{Message: "match the parameter without invert in an earlier rule, or negate present"}
 		}
 		out = append(out, mesh.HeaderMatch{Name: f.Key, StringMatch: m, Invert: invert})
@@ -181,7 +175,7 @@ func (t *translator) valueMatches(n *load.Node, key string) []mesh.HeaderMatch {
 
 func (t *translator) valueMatch(n *load.Node) (m mesh.StringMatch, invert bool) {
 	key := which(n, "exact", "prefix", "suffix", "contains", "regex", "present")
-	m = mesh.StringMatch{Value: text(n, key), Span: t.at(n, key)}
+	m = mesh.StringMatch{Value: n.TextOf(key), Span: t.At(n, key)}
 	switch key {
 	case "prefix":
 		m.Kind = mesh.Prefix
@@ -194,14 +188,14 @@ func (t *translator) valueMatch(n *load.Node) (m mesh.StringMatch, invert bool) 
 	case "present":
 		m.Kind = mesh.Present
 	}
-	return m, isTrue(n, "invert")
+	return m, n.IsTrue("invert")
 }
 
 // grpc turns a service and method into the path that gRPC sends.
 func (t *translator) grpc(n *load.Node) *mesh.StringMatch {
-	service, method := text(n, "service"), text(n, "method")
+	service, method := n.TextOf("service"), n.TextOf("method")
 	if method == "" {
-		return &mesh.StringMatch{Kind: mesh.Prefix, Value: "/" + service + "/", Span: t.at(n, "service")}
+		return &mesh.StringMatch{Kind: mesh.Prefix, Value: "/" + service + "/", Span: t.At(n, "service")}
 	}
-	return &mesh.StringMatch{Value: "/" + service + "/" + method, Span: t.at(n, "method")}
+	return &mesh.StringMatch{Value: "/" + service + "/" + method, Span: t.At(n, "method")}
 }

@@ -30,10 +30,13 @@ func Translators() map[string]func(*load.Document) (*mesh.Fragment, diag.List) {
 		"Grant":                document((*translator).grant),
 		"Invariant":            document((*translator).invariant),
 		"Mesh":                 document((*translator).mesh),
+		"MeshGateway":          document((*translator).meshGateway),
 		"MeshRoute":            document((*translator).meshRoute),
 		"MeshWorkload":         document((*translator).meshWorkload),
 		"PolicySync":           document(func(*translator, *load.Node) {}), // the controller's: its shape is checked
 		"PolicyTest":           document((*translator).policyTest),
+		"RateLimitPolicy":      document((*translator).rateLimitPolicy),
+		"TelemetryPolicy":      document((*translator).telemetryPolicy),
 		"TrafficPolicy":        document((*translator).trafficPolicy),
 		"Waiver":               document((*translator).waiver),
 	}

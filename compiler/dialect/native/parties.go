@@ -11,31 +11,31 @@ import (
 // source reads who calls, for access rules and invariants.
 func (t *translator) source(n *load.Node) mesh.Source {
 	t.party(n, "anyone")
-	t.unsupported(n, "jwt", "")
+	t.refuse(n, "jwt", "")
 	return mesh.Source{
 		ServiceAccounts: t.accounts(n),
 		Namespaces:      exactly(n, "namespaces"),
 		Principals:      exactly(n, "principals"),
 		IPBlocks:        t.blocks(n, "ipBlocks"),
 		RemoteIPBlocks:  t.blocks(n, "remoteIpBlocks"),
-		Meshed:          isTrue(n, "meshed"),
-		Span:            t.at(n, ""),
+		Meshed:          n.IsTrue("meshed"),
+		Span:            t.At(n, ""),
 	}
 }
 
 // party checks that the field that means everything stands alone.
 func (t *translator) party(n *load.Node, everything string) {
 	if f := n.Field(everything); f != nil && len(n.Fields) > 1 {
-		t.wrong(f.KeySpan, "%s stands beside other fields, which it would make meaningless: remove one or the other", everything)
+		t.Wrong(f.KeySpan, "%s stands beside other fields, which it would make meaningless: remove one or the other", everything)
 	}
 }
 
 func (t *translator) accounts(n *load.Node) []mesh.AccountRef {
 	var out []mesh.AccountRef
-	for _, item := range items(n, "serviceAccounts") {
+	for _, item := range n.ItemsOf("serviceAccounts") {
 		r := t.ref(item, "name")
 		if r.Namespace == "" {
-			t.wrong(item.Span, "namespace is required: a %s has none of its own", t.Kind)
+			t.Wrong(item.Span, "namespace is required: a %s has none of its own", t.Kind)
 		}
 		out = append(out, mesh.AccountRef{Namespace: r.Namespace, Name: r.Name, Span: item.Span})
 	}
@@ -44,7 +44,7 @@ func (t *translator) accounts(n *load.Node) []mesh.AccountRef {
 
 func exactly(n *load.Node, key string) []mesh.StringMatch {
 	var out []mesh.StringMatch
-	for _, v := range items(n, key) {
+	for _, v := range n.ItemsOf(key) {
 		if v.Kind == load.String {
 			out = append(out, mesh.StringMatch{Value: v.Text, Span: v.Span})
 		}
@@ -55,7 +55,7 @@ func exactly(n *load.Node, key string) []mesh.StringMatch {
 // blocks reads address blocks; a single address is a block of one.
 func (t *translator) blocks(n *load.Node, key string) []string {
 	var out []string
-	for _, v := range items(n, key) {
+	for _, v := range n.ItemsOf(key) {
 		if v.Kind != load.String {
 			continue
 		}
@@ -66,9 +66,9 @@ func (t *translator) blocks(n *load.Node, key string) []string {
 		p, err := netip.ParsePrefix(v.Text)
 		switch {
 		case err != nil:
-			t.wrong(v.Span, "%s %q is no address block: write it as 10.0.0.0/8 or 2001:db8::/32", key, v.Text)
+			t.Wrong(v.Span, "%s %q is no address block: write it as 10.0.0.0/8 or 2001:db8::/32", key, v.Text)
 		case p != p.Masked():
-			t.wrong(v.Span, "%s %q has host bits: write %s for the block, or %s for the address", key, v.Text, p.Masked(), p.Addr())
+			t.Wrong(v.Span, "%s %q has host bits: write %s for the block, or %s for the address", key, v.Text, p.Masked(), p.Addr())
 		default:
 			out = append(out, p.String())
 		}
@@ -84,9 +84,9 @@ func (t *translator) operation(n *load.Node) mesh.Operation {
 		Methods: methods(n),
 		Headers: t.valueMatches(n, "headers"),
 		Hosts:   hosts(n, "hosts"),
-		Span:    t.at(n, ""),
+		Span:    t.At(n, ""),
 	}
-	for _, p := range items(n, "paths") {
+	for _, p := range n.ItemsOf("paths") {
 		op.Paths = append(op.Paths, t.pathMatch(p))
 	}
 	return op
@@ -110,7 +110,7 @@ func ports(n *load.Node) []uint32 { return numbers(n, "ports") }
 
 func numbers(n *load.Node, key string) []uint32 {
 	var out []uint32
-	for _, v := range items(n, key) {
+	for _, v := range n.ItemsOf(key) {
 		if u := unsigned(v); u != nil {
 			out = append(out, *u)
 		}
@@ -126,9 +126,9 @@ func (t *translator) callers(n *load.Node) []mesh.Caller {
 	}
 	t.party(n, "anyone")
 	for _, key := range []string{"principals", "ipBlocks", "remoteIpBlocks", "jwt"} {
-		t.unsupported(n, key, "a route asks who calls by serviceAccounts or namespaces; use an AccessPolicy to refuse callers")
+		t.refuse(n, key, "a route asks who calls by serviceAccounts or namespaces; use an AccessPolicy to refuse callers")
 	}
-	if isTrue(n, "anyone") {
+	if n.IsTrue("anyone") {
 		return nil
 	}
 	// meshed: every caller in a sidecar is.

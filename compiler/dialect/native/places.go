@@ -20,14 +20,14 @@ func (t *translator) meshWorkload(spec *load.Node) {
 	w := &mesh.Workload{
 		Origin:        t.Origin,
 		Labels:        podLabels(t.Doc.Root.At("metadata", "labels")),
-		Version:       text(spec, "version"),
+		Version:       spec.TextOf("version"),
 		Locality:      t.locality(spec.Get("locality")),
 		Overlay:       true,
-		NamespaceWide: isTrue(spec, "namespaceWide"),
+		NamespaceWide: spec.IsTrue("namespaceWide"),
 		HasUses:       spec.Get("uses") != nil,
-		Capture:       mesh.Capture(text(spec, "capture")),
+		Capture:       mesh.Capture(spec.TextOf("capture")),
 		EgressMode:    egress(spec),
-		Engine:        mesh.Engine(text(spec, "engine")),
+		Engine:        mesh.Engine(spec.TextOf("engine")),
 	}
 	for _, key := range describes {
 		f := spec.Field(key)
@@ -37,7 +37,7 @@ func (t *translator) meshWorkload(spec *load.Node) {
 		w.Overlay = false
 		w.Describes = append(w.Describes, mesh.WrittenField{Key: key, Span: f.KeySpan})
 		if w.NamespaceWide {
-			t.wrong(f.KeySpan, "%s describes one workload, and the document speaks for the whole namespace", key)
+			t.Wrong(f.KeySpan, "%s describes one workload, and the document speaks for the whole namespace", key)
 		}
 	}
 	if !w.Overlay {
@@ -63,7 +63,7 @@ func podLabels(n *load.Node) map[string]string {
 
 func (t *translator) identity(spec *load.Node, w *mesh.Workload) {
 	w.ServiceAccount = "default"
-	if account := text(spec, "serviceAccount"); account != "" {
+	if account := spec.TextOf("serviceAccount"); account != "" {
 		w.ServiceAccount = account
 	}
 	if spec.Get("service") != nil {
@@ -73,7 +73,7 @@ func (t *translator) identity(spec *load.Node, w *mesh.Workload) {
 	for _, p := range t.servicePorts(spec) {
 		w.Ports = append(w.Ports, mesh.WorkloadPort{Name: p.Name, Number: p.Number, Protocol: p.Protocol, Span: p.Span})
 		if p.Target != 0 && p.Target != p.Number {
-			t.notYet(p.Span, "a targetPort (%d) other than the port (%d) is not supported yet in a MeshWorkload: declare the service with a Kubernetes Service", p.Target, p.Number)
+			t.Unsupported(p.Span, "a targetPort (%d) other than the port (%d) is not supported yet in a MeshWorkload: declare the service with a Kubernetes Service", p.Target, p.Number)
 		}
 	}
 }
@@ -81,16 +81,16 @@ func (t *translator) identity(spec *load.Node, w *mesh.Workload) {
 // servicePorts reads ports that speak http unless written.
 func (t *translator) servicePorts(n *load.Node) []mesh.ServicePort {
 	var out []mesh.ServicePort
-	for _, item := range items(n, "ports") {
+	for _, item := range n.ItemsOf("ports") {
 		p := mesh.ServicePort{
-			Name:     text(item, "name"),
+			Name:     item.TextOf("name"),
 			Number:   port(item, "port"),
 			Protocol: mesh.HTTP,
 			Target:   port(item, "targetPort"),
-			Span:     t.at(item, ""),
+			Span:     t.At(item, ""),
 		}
 		if item.Get("protocol") != nil {
-			p.Protocol = mesh.Protocol(text(item, "protocol"))
+			p.Protocol = mesh.Protocol(item.TextOf("protocol"))
 		}
 		out = append(out, p)
 	}
@@ -98,14 +98,14 @@ func (t *translator) servicePorts(n *load.Node) []mesh.ServicePort {
 }
 
 func egress(n *load.Node) string {
-	return text(n.Get("egress"), "mode")
+	return n.Get("egress").TextOf("mode")
 }
 
 func (t *translator) uses(spec *load.Node) []mesh.Ref {
 	var out []mesh.Ref
-	for _, n := range items(spec, "uses") {
+	for _, n := range spec.ItemsOf("uses") {
 		ref := t.ref(n, which(n, "service", "externalService"))
-		ref.Span = t.at(n, "")
+		ref.Span = t.At(n, "")
 		out = append(out, ref)
 	}
 	return out
@@ -116,13 +116,13 @@ func (t *translator) locality(n *load.Node) string {
 		return ""
 	}
 	if n.Get("subZone") != nil && n.Get("zone") == nil {
-		t.wrong(t.at(n, "subZone"), "subZone without zone")
+		t.Wrong(t.At(n, "subZone"), "subZone without zone")
 	}
 	var parts []string
 	for _, key := range []string{"region", "zone", "subZone"} {
-		part := text(n, key)
+		part := n.TextOf(key)
 		if strings.Contains(part, "/") {
-			t.wrong(t.at(n, key), "%s %q has a slash, which separates region, zone and subZone", key, part)
+			t.Wrong(t.At(n, key), "%s %q has a slash, which separates region, zone and subZone", key, part)
 		}
 		if part != "" {
 			parts = append(parts, part)
@@ -133,13 +133,13 @@ func (t *translator) locality(n *load.Node) string {
 
 func (t *translator) endpoints(n *load.Node, locality string) []mesh.Endpoint {
 	var out []mesh.Endpoint
-	for _, item := range items(n, "endpoints") {
+	for _, item := range n.ItemsOf("endpoints") {
 		e := mesh.Endpoint{
 			Address:  t.endpointAddress(item),
 			Port:     port(item, "port"),
 			Locality: t.locality(item.Get("locality")),
 			Weight:   1,
-			Span:     t.at(item, ""),
+			Span:     t.At(item, ""),
 		}
 		if e.Locality == "" {
 			e.Locality = locality
@@ -166,7 +166,7 @@ func (t *translator) address(n *load.Node, key string) string {
 	}
 	a, err := netip.ParseAddr(v.Text)
 	if err != nil || a.Zone() != "" {
-		t.wrong(v.Span, "%s %q is no IP address", key, v.Text)
+		t.Wrong(v.Span, "%s %q is no IP address", key, v.Text)
 		return v.Text
 	}
 	return a.Unmap().String()
@@ -181,12 +181,12 @@ func (t *translator) externalService(spec *load.Node) {
 		TLS:        t.upstreamTLS(spec.Get("tls")),
 		From:       t.visibleFrom(spec.Get("from")),
 	}
-	t.unsupported(spec, "via", "leave it out: the traffic goes to the destination directly")
-	switch text(spec, "resolution") {
+	t.refuse(spec, "via", "leave it out: the traffic goes to the destination directly")
+	switch spec.TextOf("resolution") {
 	case "static":
 		e.Resolution = "static"
 	case "none":
-		t.notYet(t.at(spec, "resolution"), "resolution none is not supported yet: write dns or static")
+		t.Unsupported(t.At(spec, "resolution"), "resolution none is not supported yet: write dns or static")
 	}
 	t.externalHosts(spec, e)
 	t.externalEndpoints(spec, e)
@@ -195,17 +195,17 @@ func (t *translator) externalService(spec *load.Node) {
 
 func (t *translator) externalHosts(spec *load.Node, e *mesh.External) {
 	seen := map[string]source.Span{}
-	for _, v := range items(spec, "hosts") {
+	for _, v := range spec.ItemsOf("hosts") {
 		if v.Kind != load.String {
 			continue
 		}
 		if strings.HasPrefix(v.Text, "*") && len(e.Endpoints) == 0 {
-			t.wrong(v.Span, "host %q has no address that could be resolved: list its endpoints, or name the hosts", v.Text)
+			t.Wrong(v.Span, "host %q has no address that could be resolved: list its endpoints, or name the hosts", v.Text)
 		}
 		t.unique(seen, v, "host")
 		if len(e.Hosts) > 0 && len(e.Endpoints) == 0 && !strings.HasPrefix(e.Hosts[0], "*") {
 			// One cluster would resolve all of them and answer for each with any.
-			d := t.notYet(v.Span, "host %q beside %q without endpoints is not supported yet: a request for one host could reach the address of the other", v.Text, e.Hosts[0])
+			d := t.Unsupported(v.Span, "host %q beside %q without endpoints is not supported yet: a request for one host could reach the address of the other", v.Text, e.Hosts[0])
 			d.Fix = &diag.Fix{Message: "write an ExternalService for each host"}
 		}
 		e.Hosts, e.HostsAt = append(e.Hosts, v.Text), append(e.HostsAt, v.Span)
@@ -215,11 +215,11 @@ func (t *translator) externalHosts(spec *load.Node, e *mesh.External) {
 // externalEndpoints holds the endpoints to the resolution.
 func (t *translator) externalEndpoints(spec *load.Node, e *mesh.External) {
 	if e.Resolution == "static" && len(e.Endpoints) == 0 {
-		t.wrong(t.at(spec, "resolution"), "resolution static needs endpoints with addresses")
+		t.Wrong(t.At(spec, "resolution"), "resolution static needs endpoints with addresses")
 	}
-	for _, n := range items(spec, "endpoints") {
+	for _, n := range spec.ItemsOf("endpoints") {
 		if f := n.Field("dns"); f != nil && e.Resolution == "static" {
-			t.wrong(f.KeySpan, "resolution static takes addresses: write address, or resolution: dns")
+			t.Wrong(f.KeySpan, "resolution static takes addresses: write address, or resolution: dns")
 		}
 	}
 }
@@ -228,7 +228,7 @@ func (t *translator) visibleFrom(n *load.Node) []string {
 	if n == nil {
 		return nil
 	}
-	t.unsupported(n, "meshed", "list the namespaces")
+	t.refuse(n, "meshed", "list the namespaces")
 	return texts(n, "namespaces")
 }
 
@@ -245,17 +245,17 @@ func (t *translator) certificates(n *load.Node, key string) string {
 			break
 		}
 		if block.Type != "CERTIFICATE" {
-			t.wrong(v.Span, "%s has a PEM block %s: want certificates only", key, block.Type)
+			t.Wrong(v.Span, "%s has a PEM block %s: want certificates only", key, block.Type)
 			return ""
 		}
 		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-			t.wrong(v.Span, "%s: certificate %d: %v", key, found+1, err)
+			t.Wrong(v.Span, "%s: certificate %d: %v", key, found+1, err)
 			return ""
 		}
 		found++
 	}
 	if found == 0 || strings.TrimSpace(string(rest)) != "" {
-		t.wrong(v.Span, "%s is not PEM: want one or more BEGIN CERTIFICATE blocks", key)
+		t.Wrong(v.Span, "%s is not PEM: want one or more BEGIN CERTIFICATE blocks", key)
 		return ""
 	}
 	return v.Text

@@ -5,15 +5,16 @@ import (
 	"time"
 
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/dialect/translate"
 	"github.com/mesh-compile/mesh-compile/compiler/load"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
 
 func (t *translator) timeouts(n *load.Node, r *mesh.Rule) {
 	if d := t.Duration(n, "timeout", 0); d != nil {
-		r.Timeout = &mesh.Timeout{Value: *d, Span: t.at(n, "timeout")}
+		r.Timeout = &mesh.Timeout{Value: *d, Span: t.At(n, "timeout")}
 		if *d == 0 && n.Get("streamIdleTimeout") == nil {
-			w := t.wrong(t.at(n, "timeout"), "timeout 0s is none: a request that hangs would hold its resources for ever")
+			w := t.Wrong(t.At(n, "timeout"), "timeout 0s is none: a request that hangs would hold its resources for ever")
 			w.Fix = &diag.Fix{Message: "write streamIdleTimeout beside it, or a timeout"}
 		}
 	}
@@ -58,7 +59,7 @@ func (t *translator) backoff(n *load.Node, r *mesh.Retry) {
 	r.BackoffBase = t.Duration(n, "base", time.Millisecond)
 	r.BackoffMax = t.Duration(n, "max", time.Millisecond)
 	if r.BackoffBase != nil && r.BackoffMax != nil && *r.BackoffMax < *r.BackoffBase {
-		t.wrong(t.at(n, "max"), "max %q is shorter than base %q", text(n, "max"), text(n, "base"))
+		t.Wrong(t.At(n, "max"), "max %q is shorter than base %q", n.TextOf("max"), n.TextOf("base"))
 	}
 }
 
@@ -67,35 +68,53 @@ func (t *translator) sticky(rule *load.Node, r *mesh.Rule) *mesh.Sticky {
 	if n == nil {
 		return nil
 	}
-	if r.Redirect == nil && r.Respond == nil && len(items(rule, "to")) < 2 {
-		t.wrong(n.Span, "sticky keeps a caller on one of several destinations, and this rule has one: remove it, or hash in a TrafficPolicy to keep a caller on its endpoint")
+	if r.Redirect == nil && r.Respond == nil && len(rule.ItemsOf("to")) < 2 {
+		t.Wrong(n.Span, "sticky keeps a caller on one of several destinations, and this rule has one: remove it, or hash in a TrafficPolicy to keep a caller on its endpoint")
 	}
-	s := &mesh.Sticky{Span: n.Span}
-	switch which(n, "header", "cookie", "sourceIP") {
-	case "header":
-		s.Header = t.namedHeader(n)
-	case "cookie":
-		cookie := n.Get("cookie")
-		t.unsupported(cookie, "path", "leave it out: the cookie is for every path")
-		s.Cookie = t.cookieName(cookie)
-		s.TTL = zero(t.Duration(cookie, "ttl", time.Second))
-	case "sourceIP":
-		t.unsupported(n, "sourceIP", "use a header or a cookie")
+	s := &mesh.Sticky{Key: t.hashKey(n), Span: n.Span}
+	if c := s.Key.Cookie; c != nil && c.Path == "" {
+		c.Path = "/" // a rule's cookie is for every path of the service
 	}
 	return s
 }
 
 // namedHeader reads the name of a header that is hashed.
 func (t *translator) namedHeader(n *load.Node) string {
-	name := text(n, "header")
-	t.headerName(name, load.Field{Key: name, KeySpan: t.at(n, "header")})
+	name := n.TextOf("header")
+	t.headerName(name, load.Field{Key: name, KeySpan: t.At(n, "header")})
 	return name
 }
 
+// cookiePath reads a path, which stands in the cookie as it is.
+func (t *translator) cookiePath(n *load.Node) string {
+	path := n.TextOf("path")
+	if path != "" && (path[0] != '/' || !translate.CookieText(path)) {
+		t.Wrong(t.At(n, "path"), "path %q: want one that begins with / and has no semicolon, comma, blank or control character", path)
+	}
+	return path
+}
+
+// cookieAttributes reads what a cookie that the proxy makes says besides.
+func (t *translator) cookieAttributes(n *load.Node) []mesh.CookieAttribute {
+	var out []mesh.CookieAttribute
+	for _, f := range n.Entries() {
+		value := n.TextOf(f.Key)
+		switch {
+		case !translate.Token(f.Key) || !translate.CookieText(value):
+			t.Wrong(f.KeySpan, "attribute %s=%q: want a token, and a value without semicolon, comma, blank or control character", f.Key, value)
+		case translate.CookieOwn(f.Key):
+			t.Wrong(f.KeySpan, "attribute %s: the cookie has ttl and path for it", f.Key)
+		default:
+			out = append(out, mesh.CookieAttribute{Name: f.Key, Value: value})
+		}
+	}
+	return out
+}
+
 func (t *translator) cookieName(n *load.Node) string {
-	name := text(n, "name")
-	if n.Get("name") != nil && !token(name) {
-		t.wrong(t.at(n, "name"), "cookie %q: a cookie's name is a token", name)
+	name := n.TextOf("name")
+	if n.Get("name") != nil && !translate.Token(name) {
+		t.Wrong(t.At(n, "name"), "cookie %q: a cookie's name is a token", name)
 	}
 	return name
 }

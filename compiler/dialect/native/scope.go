@@ -1,6 +1,8 @@
 package native
 
 import (
+	"fmt"
+
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
 	"github.com/mesh-compile/mesh-compile/compiler/load"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
@@ -9,19 +11,16 @@ import (
 func (t *translator) mesh(spec *load.Node) {
 	s := &mesh.Settings{
 		Origin:        t.Origin,
-		TrustDomain:   text(spec, "trustDomain"),
-		TrustDomainAt: t.at(spec, "trustDomain"),
-		Defaults:      mesh.Dialect(text(spec, "defaults")),
+		TrustDomain:   spec.TextOf("trustDomain"),
+		TrustDomainAt: t.At(spec, "trustDomain"),
+		Defaults:      mesh.Dialect(spec.TextOf("defaults")),
 		EgressMode:    egress(spec),
-		Capture:       mesh.Capture(text(spec, "capture")),
+		Capture:       mesh.Capture(spec.TextOf("capture")),
 		TrustBundle:   t.certificates(spec, "trustBundle"),
 		EndpointCIDRs: t.blocks(spec, "endpointCIDRs"),
-		EndpointsAt:   t.at(spec, "endpointCIDRs"),
+		EndpointsAt:   t.At(spec, "endpointCIDRs"),
 	}
-	if s.Defaults == mesh.Linkerd {
-		t.notYet(t.at(spec, "defaults"), "defaults linkerd are not supported yet: write native or istio")
-	}
-	t.unsupported(spec, "providers", "")
+	t.providers(spec.Get("providers"), s)
 	if mtls := spec.Get("mtls"); mtls != nil {
 		s.MTLS, _ = t.mtls(mtls, "permissive mTLS of the mesh")
 	}
@@ -36,22 +35,22 @@ func (t *translator) meshAccess(n *load.Node, s *mesh.Settings) {
 	if n == nil {
 		return
 	}
-	s.AccessDefault = text(n, "default")
+	s.AccessDefault = n.TextOf("default")
 	t.expires(n, "expires", "open mesh")
 	if s.AccessDefault == "allow" && n.Get("expires") == nil {
-		d := t.wrong(t.at(n, "default"), "the mesh is open without an end")
+		d := t.Wrong(t.At(n, "default"), "the mesh is open without an end")
 		d.Fix = &diag.Fix{Message: "write expires: with the day by which every namespace has access policies"}
 	}
-	for _, item := range items(n, "namespaces") {
-		name := text(item, "name")
+	for _, item := range n.ItemsOf("namespaces") {
+		name := item.TextOf("name")
 		access := mesh.NamespaceAccess{
 			Name:    name,
-			Allow:   text(item, "default") == "allow",
+			Allow:   item.TextOf("default") == "allow",
 			Expires: t.expires(item, "expires", "open namespace "+name),
-			Span:    t.at(item, ""),
+			Span:    t.At(item, ""),
 		}
 		if access.Allow && item.Get("expires") == nil {
-			d := t.wrong(t.at(item, "default"), "namespace %s is open without an end", name)
+			d := t.Wrong(t.At(item, "default"), "namespace %s is open without an end", name)
 			d.Fix = &diag.Fix{Message: "write expires: with the day by which it has access policies"}
 		}
 		s.NamespaceAllow = append(s.NamespaceAllow, access)
@@ -60,13 +59,13 @@ func (t *translator) meshAccess(n *load.Node, s *mesh.Settings) {
 
 func (t *translator) assumption(spec *load.Node) {
 	a := &mesh.Assumption{Origin: t.Origin}
-	t.unsupported(spec, "issuers", "")
-	t.unsupported(spec, "serviceAccounts", "leave it out: service accounts need no declaration")
-	for _, n := range items(spec, "services") {
+	t.refuse(spec, "issuers", "")
+	t.refuse(spec, "serviceAccounts", "leave it out: service accounts need no declaration")
+	for _, n := range spec.ItemsOf("services") {
 		a.Services = append(a.Services, t.assumedService(n))
 	}
-	for _, n := range items(spec, "gateways") {
-		t.unsupported(n, "hosts", "leave it out: any host is accepted")
+	for _, n := range spec.ItemsOf("gateways") {
+		t.refuse(n, "hosts", "leave it out: any host is accepted")
 		ref := t.ref(n, "name")
 		a.Gateways = append(a.Gateways, ref.Namespace+"/"+ref.Name)
 	}
@@ -74,15 +73,15 @@ func (t *translator) assumption(spec *load.Node) {
 }
 
 func (t *translator) assumedService(n *load.Node) mesh.AssumedService {
-	t.unsupported(n, "serviceAccounts", "leave it out: the service is called without mutual TLS")
+	t.refuse(n, "serviceAccounts", "leave it out: the service is called without mutual TLS")
 	s := mesh.AssumedService{Ref: t.ref(n, "name"), Versions: texts(n, "versions")}
 	for _, p := range t.servicePorts(n) {
 		s.Ports = append(s.Ports, p.Number)
 	}
-	for _, p := range items(n, "ports") {
-		t.unsupported(p, "targetPort", "leave it out: callers use the port")
-		if protocol := text(p, "protocol"); protocol != "" && protocol != "http" {
-			t.notYet(t.at(p, "protocol"), "protocol %s of an assumed service is not supported yet: declare it with an ExternalService", protocol)
+	for _, p := range n.ItemsOf("ports") {
+		t.refuse(p, "targetPort", "leave it out: callers use the port")
+		if protocol := p.TextOf("protocol"); protocol != "" && protocol != "http" {
+			t.Unsupported(t.At(p, "protocol"), "protocol %s of an assumed service is not supported yet: declare it with an ExternalService", protocol)
 		}
 	}
 	return s
@@ -90,15 +89,15 @@ func (t *translator) assumedService(n *load.Node) mesh.AssumedService {
 
 func (t *translator) grant(spec *load.Node) {
 	g := &mesh.Grant{Origin: t.Origin, From: texts(spec, "namespaces")}
-	t.unsupported(spec, "delegateTo", "")
-	t.unsupported(spec, "delegatedBy", "")
+	t.refuse(spec, "delegateTo", "")
+	t.refuse(spec, "delegatedBy", "")
 	to := spec.Get("routeTo")
 	if to == nil {
 		return // without routeTo, an empty list of services would be all of them
 	}
 	switch which(to, "services", "anything") {
 	case "anything":
-		if !isTrue(to, "anything") {
+		if !to.IsTrue("anything") {
 			return
 		}
 	default:
@@ -115,12 +114,11 @@ func (t *translator) grant(spec *load.Node) {
 func (t *translator) waiver(spec *load.Node) {
 	w := &mesh.Waiver{
 		Origin:      t.Origin,
-		Fingerprint: text(spec, "fingerprint"),
-		Code:        text(spec, "code"),
-		Reason:      text(spec, "reason"),
-		Owner:       text(spec, "owner"),
-		Expires:     t.date(spec, "expires"), // judged with the finding that it accepts
-		ExpiresAt:   t.at(spec, "expires"),
+		Fingerprint: spec.TextOf("fingerprint"),
+		Code:        spec.TextOf("code"),
+		Reason:      spec.TextOf("reason"),
+		Owner:       spec.TextOf("owner"),
 	}
+	w.Expires = t.expires(spec, "expires", fmt.Sprintf("waiver of finding %s (owner %s)", w.Fingerprint, w.Owner))
 	t.out.Waivers = []*mesh.Waiver{w}
 }

@@ -13,21 +13,21 @@ func (t *translator) trafficPolicy(spec *load.Node) {
 	if key := which(spec, "service", "externalService"); key != "" {
 		p.Target = t.ref(spec, key)
 	}
-	for _, n := range items(spec, "versions") {
+	for _, n := range spec.ItemsOf("versions") {
 		p.Versions = append(p.Versions, t.versionPolicy(n))
 	}
-	for _, n := range items(spec, "ports") {
-		p.Ports = append(p.Ports, mesh.PortPolicy{Port: port(n, "port"), TrafficSettings: t.trafficSettings(n), Span: t.at(n, "port")})
+	for _, n := range spec.ItemsOf("ports") {
+		p.Ports = append(p.Ports, mesh.PortPolicy{Port: port(n, "port"), TrafficSettings: t.trafficSettings(n), Span: t.At(n, "port")})
 	}
 	t.out.TrafficPolicies = []*mesh.TrafficPolicy{p}
 }
 
 func (t *translator) versionPolicy(n *load.Node) mesh.VersionPolicy {
-	v := mesh.VersionPolicy{Name: text(n, "name"), TrafficSettings: t.trafficSettings(n), Span: t.at(n, "name")}
+	v := mesh.VersionPolicy{Name: n.TextOf("name"), TrafficSettings: t.trafficSettings(n), Span: t.At(n, "name")}
 	if labels := n.Get("labels"); labels != nil {
 		v.Labels = make(map[string]string, len(labels.Fields))
 		for _, f := range labels.Fields {
-			v.Labels[f.Key] = text(labels, f.Key)
+			v.Labels[f.Key] = labels.TextOf(f.Key)
 		}
 	}
 	return v
@@ -49,11 +49,11 @@ func (t *translator) loadBalancing(n *load.Node) *mesh.LoadBalancing {
 	if n == nil {
 		return nil
 	}
-	t.unsupported(n, "locality", "")
-	t.unsupported(n, "panicThreshold", "")
 	lb := &mesh.LoadBalancing{
-		Policy: text(n, "policy"),
-		Span:   n.Span,
+		Policy:       n.TextOf("policy"),
+		Locality:     t.byLocality(n.Get("locality")),
+		PanicPercent: share(n, "panicThreshold"),
+		Span:         n.Span,
 	}
 	if n.Get("policy") == nil {
 		lb.Policy = "least-request"
@@ -65,31 +65,34 @@ func (t *translator) loadBalancing(n *load.Node) *mesh.LoadBalancing {
 
 func (t *translator) hash(n *load.Node, lb *mesh.LoadBalancing) {
 	consistent := lb.Policy == "ring-hash" || lb.Policy == "maglev"
-	list := items(n, "hash")
+	list := n.ItemsOf("hash")
 	switch {
 	case consistent && n.Get("hash") == nil:
-		t.wrong(t.at(n, "policy"), "policy %s needs hash: what of the request to hash", lb.Policy)
+		t.Wrong(t.At(n, "policy"), "policy %s needs hash: what of the request to hash", lb.Policy)
 	case !consistent && n.Get("hash") != nil && lb.Policy != "":
-		t.wrong(n.Field("hash").KeySpan, "hash has no meaning with policy %s: write policy ring-hash or maglev", lb.Policy)
-	case len(list) > 1:
-		t.notYet(list[1].Span, "a second hash is not supported yet")
+		t.Wrong(n.Field("hash").KeySpan, "hash has no meaning with policy %s: write policy ring-hash or maglev", lb.Policy)
 	}
-	if len(list) == 0 {
-		return
+	for _, n := range list {
+		lb.Hash = append(lb.Hash, t.hashKey(n))
 	}
-	first := list[0]
-	lb.Hash = &mesh.HashKey{}
-	switch which(first, "header", "cookie", "query", "sourceIP") {
+}
+
+// hashKey reads one property that is hashed. A cookie is made where it is missing,
+// and is then the session's unless it has a ttl.
+func (t *translator) hashKey(n *load.Node) (key mesh.HashKey) {
+	switch which(n, "header", "cookie", "query", "sourceIP") {
 	case "header":
-		lb.Hash.Header = t.namedHeader(first)
+		key.Header = t.namedHeader(n)
 	case "query":
-		lb.Hash.Query = text(first, "query")
+		key.Query = n.TextOf("query")
 	case "sourceIP":
-		lb.Hash.SourceIP = true
+		key.SourceIP = true
 	case "cookie":
-		c := first.Get("cookie")
-		lb.Hash.Cookie = &mesh.HashCookie{Name: t.cookieName(c), Path: text(c, "path"), TTL: t.Duration(c, "ttl", time.Second)}
+		c := n.Get("cookie")
+		ttl := zero(t.Duration(c, "ttl", time.Second))
+		key.Cookie = &mesh.HashCookie{Name: t.cookieName(c), Path: t.cookiePath(c), TTL: &ttl, Attributes: t.cookieAttributes(c.Get("attributes"))}
 	}
+	return key
 }
 
 func (t *translator) slowStart(n *load.Node, lb *mesh.LoadBalancing) {
@@ -98,10 +101,12 @@ func (t *translator) slowStart(n *load.Node, lb *mesh.LoadBalancing) {
 		return
 	}
 	if lb.Policy != "round-robin" && lb.Policy != "least-request" && lb.Policy != "" {
-		t.wrong(n.Field("slowStart").KeySpan, "slowStart has no meaning with policy %s: write policy round-robin or least-request", lb.Policy)
+		t.Wrong(n.Field("slowStart").KeySpan, "slowStart has no meaning with policy %s: write policy round-robin or least-request", lb.Policy)
 	}
-	t.unsupported(s, "minWeightPercent", "leave it out: a new endpoint begins with 10 percent")
-	lb.SlowStart = t.Duration(s, "window", time.Millisecond)
+	lb.SlowStart = &mesh.SlowStart{Window: zero(t.Duration(s, "window", time.Millisecond)), MinPercent: 10, Aggression: 1}
+	if least := share(s, "minWeightPercent"); least != nil {
+		lb.SlowStart.MinPercent = *least
+	}
 }
 
 func (t *translator) connections(n *load.Node) *mesh.Connections {
@@ -128,6 +133,12 @@ func (t *translator) connections(n *load.Node) *mesh.Connections {
 			Interval: t.seconds(k, "interval"),
 		}
 	}
+	if k := n.Get("http2Keepalive"); k != nil {
+		c.HTTP2KeepAlive = &mesh.HTTP2KeepAlive{
+			Interval: zero(t.Duration(k, "interval", time.Millisecond)),
+			Timeout:  zero(t.Duration(k, "timeout", time.Millisecond)),
+		}
+	}
 	return c
 }
 
@@ -135,13 +146,13 @@ func (t *translator) circuitBreaker(n *load.Node) *mesh.CircuitBreaker {
 	if n == nil {
 		return nil
 	}
-	t.unsupported(n, "maxConnectionsPerHost", "limit the sum with maxConnections")
 	return &mesh.CircuitBreaker{
-		MaxConnections:     number(n, "maxConnections"),
-		MaxPendingRequests: number(n, "maxPendingRequests"),
-		MaxRequests:        number(n, "maxRequests"),
-		MaxRetries:         number(n, "maxRetries"),
-		Span:               n.Span,
+		MaxConnections:        number(n, "maxConnections"),
+		MaxPendingRequests:    number(n, "maxPendingRequests"),
+		MaxRequests:           number(n, "maxRequests"),
+		MaxRetries:            number(n, "maxRetries"),
+		MaxConnectionsPerHost: number(n, "maxConnectionsPerHost"),
+		Span:                  n.Span,
 	}
 }
 
@@ -149,19 +160,46 @@ func (t *translator) outlierDetection(n *load.Node) *mesh.OutlierDetection {
 	if n == nil {
 		return nil
 	}
-	for _, key := range []string{"maxEjectionTime", "successRate", "failurePercentage"} {
-		t.unsupported(n, key, "")
-	}
-	return &mesh.OutlierDetection{
+	o := &mesh.OutlierDetection{
 		Consecutive5xx:           number(n, "consecutive5xxErrors"),
 		ConsecutiveGatewayErrors: number(n, "consecutiveGatewayErrors"),
 		ConsecutiveLocalErrors:   number(n, "consecutiveLocalErrors"),
 		SplitLocalErrors:         n.Get("consecutiveLocalErrors") != nil,
 		Interval:                 t.Duration(n, "interval", time.Millisecond),
 		BaseEjectionTime:         t.Duration(n, "baseEjectionTime", time.Millisecond),
+		MaxEjectionTime:          t.Duration(n, "maxEjectionTime", time.Millisecond),
 		MaxEjectionPercent:       number(n, "maxEjectionPercent"),
+		SuccessRate:              t.successRate(n.Get("successRate")),
+		FailurePercentage:        failurePercentage(n.Get("failurePercentage")),
 		Span:                     n.Span,
 	}
+	if o.BaseEjectionTime != nil && o.MaxEjectionTime != nil && *o.MaxEjectionTime < *o.BaseEjectionTime {
+		t.Wrong(t.At(n, "maxEjectionTime"), "maxEjectionTime %q is shorter than baseEjectionTime %q", n.TextOf("maxEjectionTime"), n.TextOf("baseEjectionTime"))
+	}
+	return o
+}
+
+// maxStdevFactor: Envoy counts in thousandths, and a mean of percents is never as
+// far from anything.
+const maxStdevFactor = 1000
+
+func (t *translator) successRate(n *load.Node) *mesh.SuccessRate {
+	if n == nil {
+		return nil
+	}
+	s := &mesh.SuccessRate{MinHosts: number(n, "minHosts"), RequestVolume: number(n, "requestVolume"), StdevFactor: share(n, "stdevFactor")}
+	if s.StdevFactor != nil && *s.StdevFactor > maxStdevFactor {
+		t.Wrong(t.At(n, "stdevFactor"), "stdevFactor %s: want at most %d", n.Get("stdevFactor").Text, maxStdevFactor)
+		s.StdevFactor = nil
+	}
+	return s
+}
+
+func failurePercentage(n *load.Node) *mesh.FailurePercentage {
+	if n == nil {
+		return nil
+	}
+	return &mesh.FailurePercentage{Threshold: zero(number(n, "threshold")), MinHosts: number(n, "minHosts"), RequestVolume: number(n, "requestVolume")}
 }
 
 // defaultRetryConcurrency is Envoy's min_retry_concurrency.
@@ -171,7 +209,8 @@ func (t *translator) retryBudget(n *load.Node) *mesh.RetryBudget {
 	if n == nil {
 		return nil
 	}
-	b := &mesh.RetryBudget{Percent: percent(n, "percent"), MinRetryConcurrency: defaultRetryConcurrency, Span: n.Span}
+	b := &mesh.RetryBudget{Percent: percent(n, "percent"), MinRetryConcurrency: defaultRetryConcurrency, Span: n.Span,
+		Interval: t.Duration(n, "interval", time.Millisecond)}
 	if least := number(n, "minRetryConcurrency"); least != nil {
 		b.MinRetryConcurrency = *least
 	}
@@ -188,7 +227,11 @@ func (t *translator) fallback(n *load.Node) *mesh.Fallback {
 		WhenNoHealthy: slices.Contains(when, "no-healthy-endpoint"),
 		Span:          n.Span,
 	}
-	t.unsupported(n, "to", "write respond, a fixed answer")
+	// Envoy sends nowhere else what its circuit breaker refused: an overflow is never
+	// retried (router, RetryState), an aggregate cluster looks at health alone and
+	// shares requests by it before the last endpoint is gone, and internal redirects
+	// follow an endpoint's answer, not the proxy's own.
+	t.refuse(n, "to", "write respond, a fixed answer: Envoy sends to no other service what its circuit breaker refused")
 	if which(n, "respond", "to") == "respond" {
 		f.Respond = t.respond(n.Get("respond"))
 	}
@@ -200,20 +243,20 @@ func (t *translator) upstreamTLS(n *load.Node) *mesh.ClientTLS {
 		return nil
 	}
 	c := &mesh.ClientTLS{
-		Mode:    text(n, "mode"),
+		Mode:    n.TextOf("mode"),
 		SNI:     t.host(n, "sni"),
 		SANs:    texts(n, "subjectAltNames"),
 		CACerts: t.certificates(n, "caCertificates"),
 		Span:    n.Span,
 	}
 	if c.Mode == "mutual" {
-		t.notYet(t.at(n, "mode"), "mode mutual is not supported yet: write simple, or mesh for a service of the mesh")
+		t.Unsupported(t.At(n, "mode"), "mode mutual is not supported yet: write simple, or mesh for a service of the mesh")
 	}
-	t.unsupported(n, "clientCertificate", "")
+	t.refuse(n, "clientCertificate", "")
 	if c.Mode == "mesh" || c.Mode == "disable" {
 		for _, key := range []string{"sni", "subjectAltNames", "caCertificates"} {
 			if f := n.Field(key); f != nil {
-				t.wrong(f.KeySpan, "%s has no meaning with mode %s", key, c.Mode)
+				t.Wrong(f.KeySpan, "%s has no meaning with mode %s", key, c.Mode)
 			}
 		}
 	}

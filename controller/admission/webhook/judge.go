@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"fmt"
+	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,17 +25,19 @@ const (
 
 // Reviews answers by a Reviewer's verdicts, in the mode of the namespace. Labels
 // returns those of a namespace.
-func Reviews(r *admission.Reviewer, labels func(namespace string) map[string]string, defaultMode string) Judge {
+func Reviews(r *admission.Reviewer, labels func(namespace string) map[string]string, defaultMode string, m *Metrics) Judge {
 	return func(ctx context.Context, request *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, error) {
+		begun := time.Now()
+		mode, problem := modeOf(labels(request.Namespace), defaultMode)
 		q, err := read(request)
 		if err != nil {
 			return nil, err
 		}
 		verdict, err := r.Review(ctx, q)
+		m.reviewed(q.Group, mode, verdict, err, time.Since(begun))
 		if err != nil {
 			return nil, err
 		}
-		mode, problem := modeOf(labels(request.Namespace), defaultMode)
 		return answer(verdict, mode, problem), nil
 	}
 }
@@ -52,7 +55,11 @@ func read(r *admissionv1.AdmissionRequest) (q admission.Request, err error) {
 		return q, fmt.Errorf("reading what the object was: %w", err)
 	}
 	if q.Name == "" && q.Object != nil {
-		q.Name = q.Object.GetName() // the API server chooses one for generateName, after this
+		q.Name = q.Object.GetName() // what the API server made of generateName, before it asks
+	}
+	if q.Name == "" && q.Object != nil { // it will be one that nothing has
+		q.Name = q.Object.GetGenerateName() + string(r.UID)
+		q.Object.SetName(q.Name)
 	}
 	if q.Kind == "Namespace" {
 		q.Namespace = "" // it is in none, though the request names itself

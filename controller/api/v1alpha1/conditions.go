@@ -21,9 +21,7 @@ const (
 // Reasons of conditions and events.
 const (
 	ReasonSucceeded          = "Succeeded"
-	ReasonProgressing        = "Progressing"
 	ReasonProgressingRetry   = "ProgressingWithRetry"
-	ReasonSuspended          = "Suspended"
 	ReasonConflict           = "Conflict"           // another PolicySync has the mesh
 	ReasonDependencyNotReady = "DependencyNotReady" //
 	ReasonSourceNotReady     = "SourceNotReady"     // the Flux source has no artifact
@@ -32,6 +30,7 @@ const (
 	ReasonPoliciesRefused    = "PoliciesRefused"    // errors in the policies
 	ReasonCompileFailed      = "CompileFailed"      // a bug of ours, or a limit
 	ReasonStoreFailed        = "StoreFailed"
+	ReasonArtifactFailed     = "ArtifactFailed" // the ExternalArtifact cannot be made
 	ReasonAwaitingSignature  = "AwaitingSignature"
 	ReasonSigningFailed      = "SigningFailed"
 	ReasonRollingOut         = "RollingOut"

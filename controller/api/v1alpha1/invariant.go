@@ -3,7 +3,8 @@ package v1alpha1
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // Invariant is what must hold for all requests, whatever the policies say. A violation is a
-// finding with a request that shows it.
+// finding with a request that shows it. It is about services of its own namespace; the
+// invariants of the Mesh may be about any.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -69,7 +70,8 @@ type InvariantRule struct {
 type InvariantTo struct {
 	// Service that is called; every service of the namespace unless written.
 	Service Name `json:"service,omitempty"`
-	// Namespace of the service; the document's own unless written.
+	// Namespace of the service: the document's own, and in the Mesh, where it is
+	// required, any.
 	Namespace Name `json:"namespace,omitempty"`
 	To        `json:",inline"`
 }

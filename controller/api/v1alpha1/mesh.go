@@ -116,13 +116,14 @@ type Providers struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	Authorizers []Provider `json:"authorizers,omitempty"`
-	// RateLimits are services of Envoy's rate-limit API.
+	// RateLimits are services of Envoy's rate-limit API (gRPC), asked in the domain that
+	// is the mesh's trustDomain. Each descriptor carries the limit that policy writes.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	RateLimits []Provider `json:"rateLimits,omitempty"`
-	// Telemetry are collectors of traces, logs and metrics.
+	// Telemetry are collectors of traces and access logs.
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
@@ -140,19 +141,24 @@ type Provider struct {
 	Namespace Name `json:"namespace"`
 	// Port of the service.
 	Port Port `json:"port"`
-	// Timeout of one question; 250ms unless written. Access fails closed.
+	// Timeout of one question; 250ms unless written. What is not answered fails closed.
 	Timeout *Duration `json:"timeout,omitempty"`
 }
 
 // TelemetryProvider is a service that proxies report to.
+//
+// +kubebuilder:validation:ExactlyOneOf=service;externalService
 type TelemetryProvider struct {
-	// Name by which policies refer to the provider.
+	// Name by which policies refer to the provider. stdout is the proxy's own.
 	Name Name `json:"name"`
-	// Type of the collector's API.
+	// Type of the collector's API: otlp (OpenTelemetry over gRPC; traces and access
+	// logs) or zipkin (version 2 over HTTP; traces).
 	// +kubebuilder:validation:Enum=otlp;zipkin
 	Type string `json:"type"`
 	// Service that collects.
-	Service Name `json:"service"`
+	Service Name `json:"service,omitempty"`
+	// ExternalService that collects.
+	ExternalService Name `json:"externalService,omitempty"`
 	// Namespace of the service.
 	Namespace Name `json:"namespace"`
 	// Port of the service.

@@ -62,7 +62,9 @@ type PolicySyncSpec struct {
 	// Set gives values to the placeholders ${VAR} and $(VAR).
 	// +kubebuilder:validation:MaxProperties=64
 	Set map[string]string `json:"set,omitempty"`
-	// Audience of the releases that are signed here.
+	// Audience of the releases that are signed here. With a release that comes signed,
+	// the environment and clusters that agents here are configured for: one that is not
+	// for all of them is refused.
 	Audience *Audience `json:"audience,omitempty"`
 	// Validity of the releases that are signed here; 90 days (2160h) unless written,
 	// at most what the root document allows. They are signed again half way.
@@ -70,7 +72,7 @@ type PolicySyncSpec struct {
 	// Rollout of a new release; to all proxies at once unless written.
 	Rollout *RolloutSettings `json:"rollout,omitempty"`
 	// Artifact publishes the policy documents, evaluated to YAML, as a Flux
-	// ExternalArtifact of this name in the same namespace.
+	// ExternalArtifact of this name in the same namespace. It needs sources.
 	Artifact *ArtifactSettings `json:"artifact,omitempty"`
 	// HistoryLimit is how many complete Releases are kept; 10 unless written.
 	// +kubebuilder:validation:Minimum=2
@@ -239,13 +241,15 @@ type RolloutSettings struct {
 	// 5m unless written.
 	Deadline *Duration `json:"deadline,omitempty"`
 	// MaxFailed is how many proxies of a wave may refuse or reject the release, or
-	// miss the deadline, before the rollout is halted; 0 unless written.
+	// miss the deadline, before the rollout is halted; 0 unless written. Proxies whose
+	// workload the release does not change do not count.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100000
 	MaxFailed *int32 `json:"maxFailed,omitempty"`
 	// OnFailure is "halt" (the next waves keep what they have) or "return" (the last
-	// complete release is signed again for everybody; releases signed in CI can only
-	// halt). Halt unless written.
+	// complete release is signed again for everybody, once it failed in each namespace
+	// that it changed so far; otherwise, and for releases signed in CI, it halts). Halt
+	// unless written.
 	// +kubebuilder:validation:Enum=halt;return
 	OnFailure string `json:"onFailure,omitempty"`
 }
@@ -296,7 +300,8 @@ type PolicySyncStatus struct {
 	Sequence int64 `json:"sequence,omitempty"`
 	// Diagnostics of the last attempt.
 	Diagnostics *DiagnosticsSummary `json:"diagnostics,omitempty"`
-	// Quarantined objects, whose last accepted version is in force.
+	// Quarantined objects, whose last accepted version is in force; those that come
+	// first where there are more.
 	// +kubebuilder:validation:MaxItems=100
 	Quarantined []QuarantinedObject `json:"quarantined,omitempty"`
 	// Conditions: Ready always; Reconciling and Stalled only while True;
@@ -319,11 +324,12 @@ type DiagnosticsSummary struct {
 	First []string `json:"first,omitempty"`
 }
 
-// QuarantinedObject is an object of the cluster that has an error.
+// QuarantinedObject is an object of the cluster that has an error, or that is held back
+// for the error of another.
 type QuarantinedObject struct {
 	// Object is "Kind namespace/name".
 	Object string `json:"object"`
-	// Message of the first error in it.
+	// Message of the first error in it, or why else it is held back.
 	Message string `json:"message"`
 	// InForce is the resourceVersion that is compiled in its place; "" where it never
 	// had an accepted version, and is left out.

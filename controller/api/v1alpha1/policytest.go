@@ -61,6 +61,12 @@ type TestRequest struct {
 	Path string `json:"path,omitempty"`
 	// Headers by lower-case name.
 	Headers HeaderValues `json:"headers,omitempty"`
+	// Host that is asked for at a gateway.
+	Host Host `json:"host,omitempty"`
+	// SNI is the server name of the TLS to a gateway; Host unless written.
+	SNI Host `json:"sni,omitempty"`
+	// ClientCertificate shows a gateway a certificate that its listener's CA signed.
+	ClientCertificate True `json:"clientCertificate,omitempty"`
 }
 
 // TestFrom is a workload of the mesh, or a caller without identity.
@@ -77,9 +83,9 @@ type TestFrom struct {
 	Address Address `json:"address,omitempty"`
 }
 
-// TestTo is a service, an external service or a host, and a port.
+// TestTo is a service, an external service, a host or a gateway, and a port.
 //
-// +kubebuilder:validation:ExactlyOneOf=service;externalService;host
+// +kubebuilder:validation:ExactlyOneOf=service;externalService;host;gateway
 type TestTo struct {
 	// Service that is called by its own host.
 	Service Name `json:"service,omitempty"`
@@ -87,9 +93,11 @@ type TestTo struct {
 	ExternalService Name `json:"externalService,omitempty"`
 	// Host that is called.
 	Host Host `json:"host,omitempty"`
-	// Namespace of the service; the document's own unless written.
+	// Gateway at which the request arrives from outside the mesh.
+	Gateway Name `json:"gateway,omitempty"`
+	// Namespace of the service or gateway; the document's own unless written.
 	Namespace Name `json:"namespace,omitempty"`
-	// Port of the service; required where it has several.
+	// Port of the service or gateway; required where it has several.
 	Port *Port `json:"port,omitempty"`
 }
 

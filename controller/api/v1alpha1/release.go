@@ -51,6 +51,11 @@ type ReleaseSpec struct {
 	// Content is the digest by which the release store knows the content.
 	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
 	Content string `json:"content"`
+	// Accepted is the digest by which the release store knows the objects of the
+	// cluster that the content was made of: what stays in force of an object that is
+	// quarantined later.
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	Accepted string `json:"accepted,omitempty"`
 	// Envelope is the signature of a release that was signed in CI: DSSE JSON.
 	// +kubebuilder:validation:MaxLength=87384
 	Envelope []byte `json:"envelope,omitempty"`

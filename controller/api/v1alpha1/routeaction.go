@@ -242,4 +242,14 @@ type HashCookie struct {
 	// Path of a cookie that the proxy makes.
 	// +kubebuilder:validation:MaxLength=4096
 	Path string `json:"path,omitempty"`
+	// Attributes of a cookie that the proxy makes, such as SameSite: Lax; one
+	// without a value, such as Secure, is "".
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=8
+	Attributes map[string]CookieAttribute `json:"attributes,omitempty"`
 }
+
+// CookieAttribute is the value of a cookie's attribute.
+//
+// +kubebuilder:validation:MaxLength=256
+type CookieAttribute string

@@ -48,7 +48,8 @@ type Hash struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	Query string `json:"query,omitempty"`
-	// SourceIP is the peer's address.
+	// SourceIP is the peer's address: of the calling application, which with capture
+	// none is the same for all.
 	SourceIP True `json:"sourceIP,omitempty"`
 }
 
@@ -62,14 +63,18 @@ type SlowStart struct {
 
 // LocalityBalancing prefers near endpoints, or spreads by weight.
 //
-// +kubebuilder:validation:ExactlyOneOf=failover;weights
+// +kubebuilder:validation:ExactlyOneOf=nearest;failover;weights
 type LocalityBalancing struct {
-	// Failover prefers the caller's zone, then its region, then the regions in this
-	// order. An empty entry is an error.
+	// Nearest prefers the caller's zone, then its region, then the others. What is
+	// less near gets requests as the nearer becomes unhealthy.
+	Nearest True `json:"nearest,omitempty"`
+	// Failover is nearest, with the regions to which the callers of a region go
+	// first, in this order.
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	Failover []RegionFailover `json:"failover,omitempty"`
-	// Weights of localities, "region" or "region/zone", summing to 100.
+	// Weights of localities, "region" or "region/zone", summing to 100. Endpoints of
+	// other localities get no requests.
 	// +kubebuilder:validation:MinProperties=1
 	// +kubebuilder:validation:MaxProperties=64
 	Weights map[string]LocalityWeight `json:"weights,omitempty"`
@@ -115,6 +120,16 @@ type Connections struct {
 	HTTP2 *bool `json:"http2,omitempty"`
 	// TCPKeepalive probes idle connections.
 	TCPKeepalive *TCPKeepalive `json:"tcpKeepalive,omitempty"`
+	// HTTP2Keepalive probes HTTP/2 connections. Envoy: connection_keepalive.
+	HTTP2Keepalive *HTTP2Keepalive `json:"http2Keepalive,omitempty"`
+}
+
+// HTTP2Keepalive closes a connection whose peer does not answer a PING frame.
+type HTTP2Keepalive struct {
+	// Interval between two PING frames.
+	Interval Duration `json:"interval"`
+	// Timeout of the answer.
+	Timeout Duration `json:"timeout"`
 }
 
 // TCPKeepalive sets the socket's options; the system's values where unwritten.
@@ -221,6 +236,9 @@ type RetryBudget struct {
 	// written.
 	// +kubebuilder:validation:Minimum=0
 	MinRetryConcurrency *int32 `json:"minRetryConcurrency,omitempty"`
+	// Interval for which a request counts as in flight after it began; only while
+	// it is unless written. Envoy: budget_interval.
+	Interval *Duration `json:"interval,omitempty"`
 }
 
 // Fallback answers in place of the service, never after bytes reached an

@@ -2,7 +2,8 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// Waiver accepts one diagnostic until it expires. A critical one cannot be accepted.
+// Waiver accepts one diagnostic about an object of its namespace until it expires. A
+// critical one cannot be accepted.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status

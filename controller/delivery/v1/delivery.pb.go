@@ -399,8 +399,11 @@ func (x *EndpointsRequest) GetClusters() []string {
 }
 
 type EndpointsUpdate struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Clusters      []*ClusterEndpoints    `protobuf:"bytes,1,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Clusters []*ClusterEndpoints    `protobuf:"bytes,1,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	// Where the agent is, "region/zone/subzone", as far as the controller knows; ""
+	// leaves what was said before.
+	Locality      string `protobuf:"bytes,2,opt,name=locality,proto3" json:"locality,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -440,6 +443,13 @@ func (x *EndpointsUpdate) GetClusters() []*ClusterEndpoints {
 		return x.Clusters
 	}
 	return nil
+}
+
+func (x *EndpointsUpdate) GetLocality() string {
+	if x != nil {
+		return x.Locality
+	}
+	return ""
 }
 
 type ClusterEndpoints struct {
@@ -897,9 +907,10 @@ const file_delivery_proto_rawDesc = "" +
 	"\acontent\x18\x02 \x01(\fR\acontent\"J\n" +
 	"\x10EndpointsRequest\x12\x1a\n" +
 	"\bworkload\x18\x01 \x01(\tR\bworkload\x12\x1a\n" +
-	"\bclusters\x18\x02 \x03(\tR\bclusters\"X\n" +
+	"\bclusters\x18\x02 \x03(\tR\bclusters\"t\n" +
 	"\x0fEndpointsUpdate\x12E\n" +
-	"\bclusters\x18\x01 \x03(\v2).meshcompile.delivery.v1.ClusterEndpointsR\bclusters\"m\n" +
+	"\bclusters\x18\x01 \x03(\v2).meshcompile.delivery.v1.ClusterEndpointsR\bclusters\x12\x1a\n" +
+	"\blocality\x18\x02 \x01(\tR\blocality\"m\n" +
 	"\x10ClusterEndpoints\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12?\n" +
 	"\tendpoints\x18\x02 \x03(\v2!.meshcompile.delivery.v1.EndpointR\tendpoints\"\x88\x01\n" +

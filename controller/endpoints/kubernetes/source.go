@@ -160,15 +160,16 @@ func (s *Source) Synced() bool {
 	return s.facts.has.slices && s.facts.has.nodes
 }
 
-// Zone returns the zone of the pod that has an address, "" where no service has it.
-func (s *Source) Zone(address netip.Addr) string {
+// Locality returns where the pod is that has an address, as agents read it: "" where
+// no service has it.
+func (s *Source) Locality(address netip.Addr) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	address = address.Unmap()
 	for _, held := range s.facts.slices {
 		for i := range held.endpoints {
 			if held.endpoints[i].address == address {
-				return held.endpoints[i].zone.Value()
+				return s.facts.locality(held.endpoints[i].zone)
 			}
 		}
 	}

@@ -127,7 +127,7 @@ func TestUnread(t *testing.T) {
 	}
 }
 
-func TestZoneOf(t *testing.T) {
+func TestLocalityOf(t *testing.T) {
 	s, _ := newSource(t, nowhere)
 	one := sliceOf("catalog-1", "catalog", "10.0.0.1", "10.0.0.2")
 	zone := "a"
@@ -137,9 +137,9 @@ func TestZoneOf(t *testing.T) {
 	}
 	got := map[string]string{}
 	for _, address := range []string{"10.0.0.1", "10.0.0.2", "::ffff:10.0.0.2", "10.0.0.3"} {
-		got[address] = s.Zone(netip.MustParseAddr(address))
+		got[address] = s.Locality(netip.MustParseAddr(address))
 	}
-	if diff := cmp.Diff(map[string]string{"10.0.0.1": "", "10.0.0.2": "a", "::ffff:10.0.0.2": "a", "10.0.0.3": ""}, got); diff != "" {
+	if diff := cmp.Diff(map[string]string{"10.0.0.1": "", "10.0.0.2": "/a", "::ffff:10.0.0.2": "/a", "10.0.0.3": ""}, got); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -91,12 +91,18 @@ func (k *Controller) Events() []Event {
 // Kustomization makes a Kustomization of a source in Flux's namespace, which prunes.
 func (k *Controller) Kustomization(t kubetest.T, name, sourceKind, sourceName, path string) {
 	t.Helper()
+	k.KustomizationIn(t, name, sourceKind, Namespace, sourceName, path)
+}
+
+// KustomizationIn is Kustomization of a source in another namespace.
+func (k *Controller) KustomizationIn(t kubetest.T, name, sourceKind, sourceNamespace, sourceName, path string) {
+	t.Helper()
 	object := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
 		"metadata": map[string]any{"name": name, "namespace": Namespace},
 		"spec": map[string]any{
 			"interval": "10m", "retryInterval": "2s", "timeout": "30s", "prune": true, "path": path,
-			"sourceRef": map[string]any{"kind": sourceKind, "name": sourceName},
+			"sourceRef": map[string]any{"kind": sourceKind, "namespace": sourceNamespace, "name": sourceName},
 		},
 	}}
 	if err := k.client.Create(t.Context(), object); err != nil {

@@ -81,16 +81,29 @@ func (p *Publisher) Spoil() {
 func (p *Publisher) Git(t kubetest.T, name string, r *Repository) (revision string) {
 	t.Helper()
 	clone := filepath.Join(t.TempDir(), "clone")
-	if out, err := git(t.Context(), "", "clone", "-q", "--depth=1", r.URL, clone); err != nil {
+	revision = p.Checkout(t, r, clone)
+	p.PublishGit(t, name, r, clone, revision)
+	return revision
+}
+
+// Checkout clones the head of a repository into a directory, and returns its revision.
+func (p *Publisher) Checkout(t kubetest.T, r *Repository, dir string) (revision string) {
+	t.Helper()
+	if out, err := git(t.Context(), "", "clone", "-q", "--depth=1", r.URL, dir); err != nil {
 		t.Fatalf("cloning: %v\n%s", err, out)
 	}
-	commit, err := git(t.Context(), clone, "rev-parse", "HEAD")
+	commit, err := git(t.Context(), dir, "rev-parse", "HEAD")
 	if err != nil {
 		t.Fatal(err)
 	}
-	object := &sourcev1.GitRepository{Spec: sourcev1.GitRepositorySpec{URL: r.URL, Interval: metav1.Duration{Duration: interval}}}
-	p.publish(t, object, name, clone, "main@sha1:"+commit)
 	return "main@sha1:" + commit
+}
+
+// PublishGit publishes what Checkout made.
+func (p *Publisher) PublishGit(t kubetest.T, name string, r *Repository, dir, revision string) {
+	t.Helper()
+	object := &sourcev1.GitRepository{Spec: sourcev1.GitRepositorySpec{URL: r.URL, Interval: metav1.Duration{Duration: interval}}}
+	p.publish(t, object, name, dir, revision)
 }
 
 // External publishes a directory as ExternalArtifact flux-system/name.
@@ -104,6 +117,15 @@ func (p *Publisher) External(t kubetest.T, name, dir, revision string) {
 func (p *Publisher) OCI(t kubetest.T, name, url, dir, revision string) {
 	t.Helper()
 	object := &sourcev1.OCIRepository{Spec: sourcev1.OCIRepositorySpec{URL: url, Interval: metav1.Duration{Duration: interval}}}
+	p.publish(t, object, name, dir, revision)
+}
+
+// Bucket publishes a directory as Bucket flux-system/name.
+func (p *Publisher) Bucket(t kubetest.T, name, dir, revision string) {
+	t.Helper()
+	object := &sourcev1.Bucket{Spec: sourcev1.BucketSpec{
+		BucketName: name, Endpoint: "bucket.example", Interval: metav1.Duration{Duration: interval},
+	}}
 	p.publish(t, object, name, dir, revision)
 }
 
@@ -150,6 +172,9 @@ func (p *Publisher) report(ctx context.Context, object client.Object, artifact *
 		o.Status.Artifact, o.Status.ObservedGeneration = artifact, o.Generation
 		apimeta.SetStatusCondition(&o.Status.Conditions, ready)
 	case *sourcev1.OCIRepository:
+		o.Status.Artifact, o.Status.ObservedGeneration = artifact, o.Generation
+		apimeta.SetStatusCondition(&o.Status.Conditions, ready)
+	case *sourcev1.Bucket:
 		o.Status.Artifact, o.Status.ObservedGeneration = artifact, o.Generation
 		apimeta.SetStatusCondition(&o.Status.Conditions, ready)
 	case *sourcev1.ExternalArtifact:

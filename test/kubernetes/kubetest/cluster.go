@@ -143,7 +143,7 @@ func (c *Cluster) startManager(program string) (err error) {
 		"--root-ca-file", filepath.Join(c.certs(), "apiserver.crt"),
 		"--controllers=namespace-controller,garbage-collector-controller,endpointslice-controller,"+
 			"serviceaccount-controller,root-ca-certificate-publisher-controller,clusterrole-aggregation-controller,"+
-			"persistentvolumeclaim-protection-controller")
+			"persistentvolumeclaim-protection-controller,validatingadmissionpolicy-status-controller")
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/mesh-compile/mesh-compile/test/kubernetes/kubetest"
 )
@@ -54,7 +55,7 @@ func (p *Pod) prepare(t kubetest.T) error {
 		p.env = append(p.env, name+"="+paths.Replace(env[name]))
 	}
 	kubeconfig := p.node.cluster.PodKubeconfig(t, p.Namespace, p.object.Spec.ServiceAccountName, p.Name)
-	p.env = append(p.env, "KUBECONFIG="+kubeconfig, "HOME="+p.dir, "TMPDIR="+p.dir)
+	p.env = append(p.env, kubeconfigVariable+kubeconfig, "HOME="+p.dir, "TMPDIR="+p.dir)
 	return nil
 }
 
@@ -88,6 +89,29 @@ func (p *Pod) Start() (err error) {
 	}()
 	return nil
 }
+
+// Reach stops the pod, and starts it anew with another way to the API server.
+func (p *Pod) Reach(t kubetest.T, gate *kubetest.Gate) {
+	t.Helper()
+	p.Stop()
+	i := slices.IndexFunc(p.env, func(v string) bool { return strings.HasPrefix(v, kubeconfigVariable) })
+	file := strings.TrimPrefix(p.env[i], kubeconfigVariable)
+	config, err := clientcmd.LoadFromFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range config.Clusters {
+		c.Server, c.CertificateAuthorityData = gate.URL, gate.CA
+	}
+	if err := clientcmd.WriteToFile(*config, file); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const kubeconfigVariable = "KUBECONFIG="
 
 // Kill ends the process as kill -9 does; the pod is not ready from then on.
 func (p *Pod) Kill() {

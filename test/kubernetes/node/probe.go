@@ -26,12 +26,18 @@ func probe(ctx context.Context, url string) error {
 	return nil
 }
 
+// failureThreshold is after how many failures in a row a kubelet takes a pod for not ready, by default.
+const failureThreshold = 3
+
 // keepReady writes a pod's readiness whenever its probe's answer changes, until ctx ends.
 func keepReady(ctx context.Context, probe func(context.Context) error, write func(ready bool) error) {
 	const period = 100 * time.Millisecond
-	ready := false
+	ready, failures := false, failureThreshold
 	for ctx.Err() == nil {
-		if now := probe(ctx) == nil; now != ready && ctx.Err() == nil && write(now) == nil {
+		if failures++; probe(ctx) == nil {
+			failures = 0
+		}
+		if now := failures < failureThreshold; now != ready && ctx.Err() == nil && write(now) == nil {
 			ready = now
 		}
 		select {

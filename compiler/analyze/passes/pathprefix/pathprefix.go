@@ -30,13 +30,11 @@ var Analyzer = &analyze.Analyzer{
 }
 
 func run(p *analyze.Pass) error {
-	for _, w := range p.Mesh.Workloads() {
-		for _, in := range w.Inbound {
-			if in.Protocol.IsHTTP() {
-				p.Once(in, func() { inbound(p, w, in) })
-			}
+	p.Inbounds(func(w *check.Workload, in *check.Inbound) {
+		if in.Protocol.IsHTTP() {
+			inbound(p, w, in)
 		}
-	}
+	})
 	return nil
 }
 

@@ -31,9 +31,10 @@ var Analyzer = &analyze.Analyzer{
 var unsafe = []string{"POST", "PATCH"}
 
 func run(p *analyze.Pass) error {
-	for _, s := range p.Mesh.Services() {
-		p.Once(s, func() { service(p, s) })
-	}
+	p.Services(func(s *check.Service) bool {
+		service(p, s)
+		return true
+	})
 	return nil
 }
 
@@ -43,9 +44,10 @@ func service(p *analyze.Pass, s *check.Service) {
 		if !port.Protocol.IsHTTP() {
 			continue
 		}
+		known := tables{}
 		for k, r := range port.Rules {
 			if why := repeats(r.Retry); why != "" && !seen[r.ID] {
-				seen[r.ID] = rule(p, port, k, why)
+				seen[r.ID] = rule(p, port, known, k, why)
 			}
 		}
 	}
@@ -53,9 +55,10 @@ func service(p *analyze.Pass, s *check.Service) {
 
 // repeats returns the first written condition on which a request is sent again
 // that may have been acted on, "" where there is none. Connection failures and
-// refused streams come before the application saw the request.
+// refused streams come before the application saw the request. Linkerd's isRetryable says
+// of a route that repeating it is safe, which is its author's to know.
 func repeats(r *mesh.Retry) string {
-	if r == nil || r.Attempts == 0 || !r.Span.IsValid() {
+	if r == nil || r.Attempts == 0 || !r.Span.IsValid() || r.Safe {
 		return ""
 	}
 	for _, c := range r.Conditions {
@@ -72,13 +75,13 @@ func repeats(r *mesh.Retry) string {
 }
 
 // rule reports the rule where it repeats a method that it takes.
-func rule(p *analyze.Pass, port *check.Port, k int, why string) bool {
+func rule(p *analyze.Pass, port *check.Port, known tables, k int, why string) bool {
 	r := port.Rules[k]
 	for _, method := range unsafe {
 		if r.Retry.Methods != nil && !slices.Contains(r.Retry.Methods, method) {
 			continue
 		}
-		if client, sample := taken(p, port, k, method); sample != nil {
+		if client, sample := taken(p, port, known, k, method); sample != nil {
 			report(p, port, r, client, sample, why)
 			return true
 		}
@@ -87,15 +90,31 @@ func rule(p *analyze.Pass, port *check.Port, k int, why string) bool {
 }
 
 // taken finds a request with a method that the rule takes, and who sends it.
-func taken(p *analyze.Pass, port *check.Port, k int, method string) (*check.Workload, *reach.Sample) {
-	only := mesh.Match{Methods: []mesh.StringMatch{{Kind: mesh.Exact, Value: method}}}
+func taken(p *analyze.Pass, port *check.Port, known tables, k int, method string) (*check.Workload, *reach.Sample) {
 	for _, class := range p.Classes(port) {
-		t := reach.NewTable(p.Mesh.Settings(), reach.Rules{Client: class.Client, Rules: port.Rules, Extra: []mesh.Match{only}})
+		t := known.of(p, port, class.Client, method)
 		if _, sample := t.Region(k).Intersect(t.Extra(0)).Witness(); sample != nil {
 			return class.Client, sample
 		}
 	}
 	return nil, nil
+}
+
+// tables are those of one port, by client and method.
+type tables map[asked]*reach.Table
+
+type asked struct {
+	client *check.Workload
+	method string
+}
+
+func (known tables) of(p *analyze.Pass, port *check.Port, client *check.Workload, method string) *reach.Table {
+	at := asked{client, method}
+	if known[at] == nil {
+		only := mesh.Match{Methods: []mesh.StringMatch{{Kind: mesh.Exact, Value: method}}}
+		known[at] = reach.NewTable(p.Mesh.Settings(), reach.Rules{Client: client, Rules: port.Rules, Extra: []mesh.Match{only}})
+	}
+	return known[at]
 }
 
 func report(p *analyze.Pass, port *check.Port, r *check.Rule, client *check.Workload, sample *reach.Sample, why string) {

@@ -9,6 +9,7 @@ import (
 	"github.com/mesh-compile/mesh-compile/compiler/analyze"
 	"github.com/mesh-compile/mesh-compile/compiler/check"
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 	"github.com/mesh-compile/mesh-compile/compiler/reach"
 )
 
@@ -26,14 +27,10 @@ var Analyzer = &analyze.Analyzer{
 }
 
 func run(p *analyze.Pass) error {
-	for _, s := range p.Mesh.Services() {
-		look := func() { service(p, s) }
-		if asksWhoCalls(s) {
-			look() // depends on the clients, too
-		} else {
-			p.Once(s, look)
-		}
-	}
+	p.Services(func(s *check.Service) bool {
+		service(p, s)
+		return !asksWhoCalls(s) // else it depends on the clients, too
+	})
 	return nil
 }
 
@@ -119,6 +116,9 @@ func (s *shadow) covering() []string {
 	names := make([]string, len(s.reach.Covering))
 	for i, k := range s.reach.Covering {
 		names[i] = fmt.Sprintf("%q", s.port.Rules[k].Name)
+		if o := s.port.Rules[k].Origin; o.Object() != s.rule.Origin.Object() {
+			names[i] += " of " + o.Object()
+		}
 	}
 	return names
 }
@@ -139,5 +139,8 @@ func (s *shadow) advice() string {
 		return "write the path as it is after normalization: no \"//\", \"/./\", \"/../\" or escaped letters"
 	}
 	first := s.port.Rules[s.reach.Covering[0]]
+	if s.rule.Origin.Dialect == mesh.GatewayAPI {
+		return fmt.Sprintf("remove %q, or make its matches more specific: the order of rules does not count where matches differ", s.rule.Name)
+	}
 	return fmt.Sprintf("move %q above %q, or remove it", s.rule.Name, first.Name)
 }

@@ -14,13 +14,15 @@ import (
 // destination's workloads declare (`uses`): both written, since defaults are
 // nobody's intent. Two calls of the callee one after the other are not added up.
 func edges(p *analyze.Pass) {
-	calls := slowest(p)
-	if len(calls) == 0 {
+	times := analyze.ServiceFacts(p, timingOf)
+	calls := slowest(p, times)
+	if !slices.ContainsFunc(calls.own, func(c *call) bool { return c != nil }) {
 		return
 	}
-	for _, s := range p.Mesh.Services() {
-		if t := analyze.Fact(p, s, timingOf); t.tightest == 0 || calls.behind(t.to) <= t.tightest {
-			continue
+	touched := func(i int) bool { return slices.ContainsFunc(times[i].to, calls.changedBehind) }
+	p.ServicesBut("edges", touched, func(s *check.Service) {
+		if t := timingOf(s); t.tightest == 0 || calls.behind(t.to) <= t.tightest {
+			return
 		}
 		var seen []string
 		for _, port := range s.Ports {
@@ -34,7 +36,7 @@ func edges(p *analyze.Pass) {
 				}
 			}
 		}
-	}
+	})
 }
 
 // call is the slowest call that a workload may make.
@@ -45,19 +47,31 @@ type call struct {
 	timeout  time.Duration
 }
 
-// calls are the slowest calls by workload. Workloads are compared by name.
-type calls map[workloadName]*call
+// calls are the slowest calls of all workloads.
+type calls struct {
+	mesh    *check.Mesh
+	own     []*call                  // of mesh.Workloads
+	changed map[*check.Workload]bool // servers whose calls may be others than in the run before
+}
 
-type workloadName struct{ namespace, name string }
+// of is the slowest call of a server, nil where it makes none.
+func (c *calls) of(server *check.Workload) *call {
+	if i, ok := c.mesh.WorkloadIndex(server.Key()); ok {
+		return c.own[i]
+	}
+	return nil
+}
 
-func nameOf(w *check.Workload) workloadName { return workloadName{w.Namespace, w.Name} }
+func (c *calls) changedBehind(s *check.Service) bool {
+	return slices.ContainsFunc(s.Workloads, func(w *check.Workload) bool { return c.changed[w] })
+}
 
 // behind is the longest timeout of a call by the workloads of some services.
-func (calls calls) behind(services []*check.Service) (longest time.Duration) {
+func (c *calls) behind(services []*check.Service) (longest time.Duration) {
 	for _, s := range services {
 		for _, w := range s.Workloads {
-			if c := calls[nameOf(w)]; c != nil {
-				longest = max(longest, c.timeout)
+			if call := c.of(w); call != nil {
+				longest = max(longest, call.timeout)
 			}
 		}
 	}
@@ -95,37 +109,62 @@ func timingOf(s *check.Service) *timing {
 	return t
 }
 
-// slowest returns, by workload, the call with the longest written timeout.
-func slowest(p *analyze.Pass) calls {
-	out := calls{}
-	for _, scope := range p.Scopes() {
-		var all *call // whoever of the scope calls
-		var asking []*check.Service
-		for _, s := range scope.Uses {
-			t := analyze.Fact(p, s, timingOf)
-			if t.asking {
-				asking = append(asking, s)
-			}
-			all = slower(all, t.slowest)
+// slowest finds, for each workload, the call with the longest written timeout.
+func slowest(p *analyze.Pass, times []*timing) *calls {
+	known := scopes{p, times, map[**check.Service]*scope{}}
+	out := &calls{mesh: p.Mesh, changed: map[*check.Workload]bool{}}
+	out.own = analyze.WorkloadFacts(p, func(w *check.Workload) *call {
+		if !w.UsesDeclared || len(w.Uses) == 0 {
+			return nil // one that declared them before is another server now
 		}
-		for _, w := range scope.Workloads {
-			if w.UsesDeclared {
-				out.add(w, all, asking)
-			}
+		if i, ok := p.Mesh.WorkloadIndex(w.Key()); ok {
+			out.changed[p.Mesh.Server(i)] = true
 		}
-	}
+		return known.of(w.Uses).call(w)
+	})
 	return out
 }
 
-func (calls calls) add(w *check.Workload, slowest *call, asking []*check.Service) {
-	for _, s := range asking {
-		slowest = slower(slowest, slowestOf(s, w))
+// scopes are what workloads that share a list of services have in common.
+type scopes struct {
+	p     *analyze.Pass
+	times []*timing // of all services
+	known map[**check.Service]*scope
+}
+
+type scope struct {
+	all    *call            // whoever of the scope calls
+	asking []*check.Service // that ask who calls
+}
+
+func (sc *scopes) of(uses []*check.Service) *scope {
+	s := sc.known[&uses[0]]
+	if s == nil {
+		s = &scope{}
+		sc.known[&uses[0]] = s
+		for _, used := range uses {
+			t := sc.times[sc.p.ServiceIndex(used)]
+			if t.asking {
+				s.asking = append(s.asking, used)
+			}
+			s.all = slower(s.all, t.slowest)
+		}
 	}
-	if slowest != nil {
-		own := *slowest
-		own.workload = w
-		calls[nameOf(w)] = &own
+	return s
+}
+
+// call is the slowest call of a workload of the scope.
+func (s *scope) call(w *check.Workload) *call {
+	slowest := s.all
+	for _, to := range s.asking {
+		slowest = slower(slowest, slowestOf(to, w))
 	}
+	if slowest == nil {
+		return nil
+	}
+	own := *slowest
+	own.workload = w
+	return &own
 }
 
 // slowestOf is the slowest call of a client to a service.
@@ -149,12 +188,12 @@ func slower(a, b *call) *call {
 }
 
 // longest is the slowest call of any workload that the rule leads to.
-func (calls calls) longest(r *check.Rule) *call {
+func (c *calls) longest(r *check.Rule) *call {
 	var out *call
 	for i := range r.To {
 		for _, w := range r.To[i].Backend.Workloads {
-			if c := calls[nameOf(w)]; c != nil && c.rule.ID != r.ID && (out == nil || c.timeout > out.timeout) {
-				out = c
+			if one := c.of(w); one != nil && one.rule.ID != r.ID && (out == nil || one.timeout > out.timeout) {
+				out = one
 			}
 		}
 	}

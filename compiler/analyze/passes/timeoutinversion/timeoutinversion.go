@@ -28,9 +28,10 @@ var Analyzer = &analyze.Analyzer{
 }
 
 func run(p *analyze.Pass) error {
-	for _, s := range p.Mesh.Services() {
-		p.Once(s, func() { service(p, s) })
-	}
+	p.Services(func(s *check.Service) bool {
+		service(p, s)
+		return true
+	})
 	edges(p)
 	return nil
 }
