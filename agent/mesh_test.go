@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -26,6 +27,7 @@ import (
 	"github.com/mesh-compile/mesh-compile/compiler/artifact"
 	"github.com/mesh-compile/mesh-compile/compiler/sign"
 	deliveryv1 "github.com/mesh-compile/mesh-compile/controller/delivery/v1"
+	"github.com/mesh-compile/mesh-compile/test/envoytest"
 )
 
 const (
@@ -45,6 +47,7 @@ type controller struct {
 	root    *sign.TrustedRoot
 	ca      *x509.Certificate
 	caKey   *ecdsa.PrivateKey
+	ip      string
 	address string
 	server  *grpc.Server
 	life    time.Duration // of issued certificates
@@ -68,7 +71,7 @@ type controller struct {
 }
 
 func newController(t *testing.T) *controller {
-	c := &controller{t: t, life: time.Hour, tokens: map[string]string{joinToken: spiffeID},
+	c := &controller{t: t, ip: envoytest.Loopback(), life: time.Hour, tokens: map[string]string{joinToken: spiffeID},
 		blobs: map[artifact.Digest][]byte{}, changed: make(chan struct{})}
 	c.newCA()
 	var err error
@@ -81,9 +84,18 @@ func newController(t *testing.T) *controller {
 	if c.root, err = sign.OpenRoot(c.keys.Document); err != nil {
 		t.Fatal(err)
 	}
-	c.start("127.0.0.1:0")
+	c.start(c.free())
 	t.Cleanup(func() { c.server.Stop() })
 	return c
+}
+
+// free is an address of this controller's own: nobody takes it while a test has the server down.
+func (c *controller) free() string {
+	port, err := envoytest.FreePort(c.ip)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return net.JoinHostPort(c.ip, strconv.Itoa(port))
 }
 
 // start listens, also again after stop.
@@ -114,7 +126,7 @@ func (c *controller) issueElsewhere() string {
 	c.stop()
 	c.elsewhere = true
 	c.start(c.address)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", c.free())
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -180,7 +192,7 @@ func (c *controller) serverCertificate() tls.Certificate {
 	key := newKey(c.t)
 	cert := c.certificate(&x509.Certificate{
 		SerialNumber: big.NewInt(2), NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		IPAddresses: []net.IP{net.ParseIP(c.ip)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}, c.ca, key.Public())
 	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
 }

@@ -1,11 +1,14 @@
 package envoytest
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"runtime"
+	"strconv"
 	"sync/atomic"
+	"syscall"
 )
 
 // DistinctLoopback says whether Loopback returns a new address each time, so that every instance
@@ -34,12 +37,29 @@ func Network() string {
 	return fmt.Sprintf("127.%d.%d", process>>8, process&0xff)
 }
 
-// FreePort returns a port of ip on which nothing listens at this moment.
+// Ports that FreePort gives out: under those that the kernel gives to outgoing connections and to
+// listeners on port 0 (32768 and up on Linux, 49152 and up elsewhere), so that nobody takes one
+// between the answer and its use, or while a test has its server down.
+const (
+	firstPort = 15000
+	portCount = 32768 - firstPort
+)
+
+var ports atomic.Uint32
+
+// FreePort returns a port of ip on which nothing listens, another one each time.
 func FreePort(ip string) (int, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
-	if err != nil {
-		return 0, fmt.Errorf("looking for a free port of %s: %w", ip, err)
+	start := uint32(os.Getpid()) * 97 // processes begin far from each other, for they may share ip
+	for range portCount {
+		port := firstPort + int((start+ports.Add(1))%portCount)
+		l, err := net.Listen("tcp", net.JoinHostPort(ip, strconv.Itoa(port)))
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		if err != nil {
+			return 0, fmt.Errorf("looking for a free port of %s: %w", ip, err)
+		}
+		return port, l.Close()
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, fmt.Errorf("every port of %s from %d is taken", ip, firstPort)
 }
