@@ -42,15 +42,16 @@ const (
 type controller struct {
 	deliveryv1.UnimplementedDeliveryServer
 	deliveryv1.UnimplementedIdentityServer
-	t       *testing.T
-	keys    *sign.Keys
-	root    *sign.TrustedRoot
-	ca      *x509.Certificate
-	caKey   *ecdsa.PrivateKey
-	ip      string
-	address string
-	server  *grpc.Server
-	life    time.Duration // of issued certificates
+	t        *testing.T
+	keys     *sign.Keys
+	root     *sign.TrustedRoot
+	ca       *x509.Certificate
+	caKey    *ecdsa.PrivateKey
+	ip       string
+	address  string
+	listener net.Listener
+	server   *grpc.Server
+	life     time.Duration // of issued certificates
 
 	mu        sync.Mutex
 	tokens    map[string]string // SPIFFE IDs
@@ -109,7 +110,7 @@ func (c *controller) start(address string) {
 	if !c.elsewhere {
 		deliveryv1.RegisterIdentityServer(c.server, c)
 	}
-	c.address = l.Addr().String()
+	c.listener, c.address = l, l.Addr().String()
 	go c.server.Serve(l)
 }
 
@@ -137,7 +138,12 @@ func (c *controller) issueElsewhere() string {
 	return l.Addr().String()
 }
 
-func (c *controller) stop() { c.server.Stop() }
+// stop frees the address. Stop alone does not where Serve has not begun yet: the listener is then
+// closed when it does.
+func (c *controller) stop() {
+	c.server.Stop()
+	c.listener.Close()
+}
 
 func (c *controller) rootFile() string {
 	name := filepath.Join(c.t.TempDir(), "root.dsse.json")
