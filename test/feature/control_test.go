@@ -54,7 +54,7 @@ func TestDifferencesAreSeen(t *testing.T) {
 		{"rewrite", "route.yaml", "{prefix: /v1}", "{prefix: /v2}", "path at the destination"},
 		{"headers", "route.yaml", `x-set: "100% new"`, `x-set: "101% new"`, "header x-set"},
 		{"headers", "route.yaml", "remove: [x-remove]", "remove: [x-other]", "header X-Remove at the destination: the evaluator"},
-		{"timeout", "route.yaml", "timeout: 200ms", "timeout: 900ms", "timeout"},
+		{"timeout", "route.yaml", "timeout: 200ms", "timeout: 2s", "timeout"},
 		{"retry", "route.yaml", "attempts: 2, statuses: [503]", "attempts: 1, statuses: [503]", "tries"},
 		{"fault", "route.yaml", "percent: 25", "percent: 30", "aborted"},
 		{"fault", "route.yaml", "duration: 300ms", "duration: 100ms", "delay"},

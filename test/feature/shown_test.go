@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	gocmp "github.com/google/go-cmp/cmp"
-
 	"github.com/mesh-compile/mesh-compile/compiler/check"
 	"github.com/mesh-compile/mesh-compile/compiler/reach"
 	"github.com/mesh-compile/mesh-compile/test/envoytest"
@@ -38,6 +36,12 @@ var shown = map[string]func(*testing.T, *check.Mesh, *meshtest.Mesh){
 	"gateway":             showGatewayHeaders,
 	"gateway-tls":         showCertificates,
 	"tls-passthrough":     showPassThrough,
+
+	"istio-load-balancing":    istioLoadBalancing,
+	"istio-circuit-breaker":   breaker,
+	"istio-outlier-detection": istioOutliers,
+	"istio-mirror":            shares,
+	"istio-cors":              cors,
 
 	"gatewayapi-cors":   cors,
 	"gatewayapi-mirror": shares,
@@ -105,42 +109,51 @@ func (c client) hold(service string, n int) (release func()) {
 
 func loadBalancing(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
 	c := client{t: t, mesh: m, run: run}
-	count := func(service string) (out []int) {
-		for _, e := range run.Echoes("shop/" + service) {
-			out = append(out, e.Count("", ""))
-			e.Reset()
-		}
-		return out
-	}
-	count("turns")
-	for range 30 {
-		c.ask("turns", "/", nil)
-	}
-	if diff := gocmp.Diff([]int{10, 10, 10}, count("turns")); diff != "" {
-		t.Errorf("round robin over three endpoints (-want +got):\n%s", diff)
-	}
+	c.goes("turns", 10, 10, 10)
+	users(c)
+	keys(c)
+	callers(c)
+	sessions(c, " Path=/shop; HttpOnly; SameSite=Lax; Secure", " Path=/shop; SameSite=Lax; Secure; HttpOnly")
+	panics(c)
+}
 
-	count("hashed")
+// istioLoadBalancing: the same by DestinationRules, which have one key.
+func istioLoadBalancing(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
+	c := client{t: t, mesh: m, run: run}
+	c.goes("turns", 10, 10, 10)
+	users(c)
+	pages(c, "page")
+	callers(c)
+	sessions(c, " Path=/shop; HttpOnly")
+	panics(c)
+}
+
+// users: a header chooses the endpoint.
+func users(c client) {
+	c.counts("hashed")
 	used := make([]int, 3)
 	for user := range 20 {
 		for range 4 {
 			c.ask("hashed", "/", map[string][]string{"x-user": {fmt.Sprint("user ", user)}})
 		}
-		got := count("hashed")
+		got := c.counts("hashed")
 		k := slices.Index(got, 4)
 		if k < 0 {
-			t.Fatalf("user %d went to several endpoints: %v", user, got)
+			c.t.Fatalf("user %d went to several endpoints: %v", user, got)
 		}
 		used[k]++
 	}
 	if slices.Min(used) == 0 {
-		t.Errorf("20 users on three endpoints: %v", used)
+		c.t.Errorf("20 users on three endpoints: %v", used)
 	}
-	hashing(c)
-	panics(c)
 }
 
 func circuitBreaker(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
+	breaker(t, m, run)
+	perHost(client{t: t, mesh: m, run: run})
+}
+
+func breaker(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
 	c := client{t: t, mesh: m, run: run}
 	release := c.hold("narrow", 2) // one in flight, one that waits
 	if got := c.ask("narrow", "/", nil); got.Status != http.StatusServiceUnavailable || got.Flags != "UO" || got.Received != nil {
@@ -158,11 +171,29 @@ func circuitBreaker(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
 		}
 		return nil
 	})
-	perHost(c)
 }
 
 func outlierDetection(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
 	c := client{t: t, mesh: m, run: run}
+	ejection(c)
+	rates(c)
+}
+
+// istioOutliers: an endpoint that fails goes and comes back; gateway errors are counted
+// apart from the application's.
+func istioOutliers(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
+	c := client{t: t, mesh: m, run: run}
+	ejection(c)
+	bad := run.Echoes("shop/gateway")[0]
+	bad.Answer("", envoytest.Answer{Status: http.StatusInternalServerError})
+	c.goes("gateway", 10, 10)
+	bad.Answer("", envoytest.Answer{Status: http.StatusBadGateway})
+	c.ejects("gateway")
+}
+
+// ejection: three failures in a row, and the endpoint comes back after its time.
+func ejection(c client) {
+	t, run := c.t, c.run
 	echoes := run.Echoes("shop/catalog")
 	good, bad := echoes[0], echoes[1]
 	bad.Answer("", envoytest.Answer{Status: http.StatusInternalServerError})
@@ -188,7 +219,6 @@ func outlierDetection(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
 	if good.Count("", "") < 2 {
 		t.Error("the endpoint came back before its time was over")
 	}
-	rates(c)
 }
 
 func fallback(t *testing.T, m *check.Mesh, run *meshtest.Mesh) {
