@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/mesh-compile/mesh-compile/compiler/check"
+	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 	"github.com/mesh-compile/mesh-compile/compiler/xds"
 	"github.com/mesh-compile/mesh-compile/test/envoytest"
 )
@@ -22,16 +23,20 @@ import (
 // RouteHeader is set on every answer to the id of the rule that took the request.
 const RouteHeader = "x-taken-by"
 
-// Run starts Envoy with a workload's outbound listener, which must be an
-// explicit proxy (capture none), and returns the listener's address.
+// Run starts Envoy with a workload's outbound listener and returns the listener's
+// address: a free one for an explicit proxy (capture none). What is captured comes
+// to the address that the slice says.
 func Run(t testing.TB, m *check.Mesh, workload string, endpoints map[string][]string) string {
 	t.Helper()
-	ip := envoytest.Loopback()
-	port, err := envoytest.FreePort(ip)
-	if err != nil {
-		t.Fatal(err)
+	address := fmt.Sprintf("0.0.0.0:%d", xds.OutboundPort)
+	if w := m.Workload(workload); w != nil && w.Capture != mesh.CaptureRedirect {
+		ip := envoytest.Loopback()
+		port, err := envoytest.FreePort(ip)
+		if err != nil {
+			t.Fatal(err)
+		}
+		address = fmt.Sprintf("%s:%d", ip, port)
 	}
-	address := fmt.Sprintf("%s:%d", ip, port)
 	b, err := bootstrap(m, workload, address, endpoints)
 	if err != nil {
 		t.Fatal(err)

@@ -44,7 +44,7 @@ var shared struct {
 // namespaces of its own.
 func Start(t T) *Cluster {
 	t.Helper()
-	requireNamespace(t)
+	RequireNamespace(t)
 	programs := map[string]string{}
 	for _, name := range []string{"etcd", "kube-apiserver", "kube-controller-manager", "kubectl"} {
 		programs[name] = tools.Require(t, name)

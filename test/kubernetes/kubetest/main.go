@@ -45,8 +45,8 @@ func runTests(m *testing.M) int {
 	return status
 }
 
-// requireNamespace skips a test where Main could not enter namespaces; under CI it fails.
-func requireNamespace(t T) {
+// RequireNamespace skips a test where Main could not enter namespaces; under CI it fails.
+func RequireNamespace(t T) {
 	t.Helper()
 	refusal := os.Getenv(refusalVariable)
 	switch {
