@@ -50,6 +50,7 @@ var curable = map[diag.Code]bool{
 	check.DuplicatePolicy:  false,
 	check.MTLSConflict:     false,
 	check.ListenerConflict: false,
+	check.PortConflict:     false,
 	check.HTTPOnly:         false,
 	check.OwnAssumption:    false,
 	check.DialectDefaults:  false,

@@ -25,6 +25,7 @@ const (
 	GatewayHost        diag.Code = "gatewayhost"
 	GatewayRoutes      diag.Code = "gatewayroutes"
 	UnknownRule        diag.Code = "unknownrule"
+	PortConflict       diag.Code = "portconflict"
 	ListenerConflict   diag.Code = "listenerconflict"
 	Unsupported        diag.Code = "unsupported"
 )

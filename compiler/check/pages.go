@@ -27,6 +27,7 @@ var facts = []diag.Page{
 	{Code: MTLSConflict, Severity: diag.Error},
 	{Code: SelectsNothing, Severity: diag.Warning},
 	{Code: HTTPOnly, Severity: diag.Error},
+	{Code: PortConflict, Severity: diag.Warning},
 	{Code: Expired, Severity: diag.Error, Catalog: []string{"CR-14"}},
 	{Code: OwnAssumption, Severity: diag.Error},
 	{Code: ReservedPort, Severity: diag.Error, Catalog: []string{"TL-15"}},

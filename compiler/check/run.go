@@ -63,6 +63,7 @@ func (c *checker) all(fragments []*mesh.Fragment) {
 	c.build()
 	c.scopes()
 	c.anyEgress()
+	c.portConflicts()
 }
 
 // checker is the state of one run.
