@@ -26,6 +26,12 @@ demo: tools ## Compile, sign and deliver a policy to real Envoys and check that 
 .PHONY: test
 test: tools lint ## Lint, then run every test, those against the real Envoy and OPA included
 	$(GO) test -timeout $(TIMEOUT) ./...
+	@$(MAKE) --no-print-directory test-oldest
+
+.PHONY: test-oldest
+test-oldest: tools ## Run every feature on the oldest Envoy that is supported
+	@oldest=$${ENVOY_OLDEST:-.tools/bin/envoy-oldest}; \
+	[[ ! -x $$oldest ]] || ENVOY=$$(realpath "$$oldest") $(GO) test -timeout $(TIMEOUT) -run 'TestFeatures|TestSlicesAreValid' ./test/feature
 
 .PHONY: test-short
 test-short: ## Run the tests that need no more than a few seconds

@@ -111,7 +111,7 @@ func (s slice) release(t *testing.T, roots []byte) *artifact.Release {
 
 func (s slice) parts(t *testing.T) *parts {
 	p := &parts{
-		leaf: artifact.Leaf{SPIFFEID: spiffeID, Workload: workload, Kind: artifact.Live, Sensitivity: artifact.Normal, MinEnvoy: "1.37.0"},
+		leaf: artifact.Leaf{SPIFFEID: spiffeID, Workload: workload, Kind: artifact.Live, Sensitivity: artifact.Normal, MinEnvoy: "1.39.1"},
 		limits: artifact.Constraints{EndpointCIDRs: []string{"127.0.0.0/8"}, Clusters: []artifact.ClusterConstraint{
 			{Name: s.name(), Ports: []uint32{s.inbound}, SANs: []string{spiffeID}, MTLS: true},
 		}},

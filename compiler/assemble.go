@@ -15,9 +15,11 @@ import (
 // Version of the compiler: part of every release, and the same on every machine.
 const Version = "0.1.0-dev"
 
-// MinEnvoy is the oldest Envoy that a slice may be given to: the oldest release
-// line that is still patched.
-const MinEnvoy = "1.37.0"
+// MinEnvoy is the oldest Envoy that a slice may be given to. Older ones match rules
+// of access against "/a/..;x/admin" as it stands (CVE-2026-73551, CVE-2026-73511),
+// and before 1.38 do not know all fields of a slice. Patches of the lines before
+// (1.38.4) are refused as well: what is newer than them is not all patched.
+const MinEnvoy = "1.39.1"
 
 // EnvoyAPI is the version of Envoy's API that slices are written in.
 const EnvoyAPI = "1.40.0"
