@@ -9,33 +9,29 @@ import (
 
 	"github.com/mesh-compile/mesh-compile/compiler/check"
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
-	"github.com/mesh-compile/mesh-compile/compiler/dialect/gatewayapi"
-	"github.com/mesh-compile/mesh-compile/compiler/dialect/translate"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
+	"github.com/mesh-compile/mesh-compile/compiler/source"
 )
 
 // conflicted is GEP-1294's reason for a route whose port another kind of route has.
 // The module has no constant for it.
 const conflicted gateway.RouteConditionReason = "Conflicted"
 
-// RouteStatus says of each route of the Gateway API what becomes of it at each of its
-// parents, in the specification's conditions: its errors by their reasons. Programmed
-// is a condition of gateways alone.
-func (r *Result) RouteStatus() []diag.RouteStatus {
-	errors := map[string][]*diag.Diagnostic{}
-	for i := range r.Diagnostics {
-		if d := &r.Diagnostics[i]; d.Severity >= diag.Error && !d.Waived {
-			errors[d.Object] = append(errors[d.Object], d)
-		}
-	}
-	var out []diag.RouteStatus
-	for _, f := range r.fragments {
+// parent is one of a route's parents, with the places of its reference.
+type parent struct {
+	name string
+	at   []source.Span
+}
+
+func (p *parent) has(d *diag.Diagnostic) bool { return slices.Contains(p.at, d.Span) }
+
+// routeStatus says of each route of the Gateway API what becomes of it at each of its
+// parents: its errors by their reasons. A gateway of another controller has its own say.
+func (s *statuses) routeStatus() (out []diag.RouteStatus) {
+	for _, f := range s.result.fragments {
 		for _, route := range f.Routes {
-			if route.Dialect != mesh.GatewayAPI {
-				continue
-			}
-			for i := range route.Targets {
-				out = append(out, statusAt(route, &route.Targets[i], errors[route.Object()]))
+			if route.Dialect == mesh.GatewayAPI {
+				out = append(out, s.routeAt(route)...)
 			}
 		}
 	}
@@ -43,59 +39,76 @@ func (r *Result) RouteStatus() []diag.RouteStatus {
 	return out
 }
 
-func statusAt(route *mesh.Route, parent *mesh.RouteTarget, errors []*diag.Diagnostic) diag.RouteStatus {
-	accepted := diag.Condition{Type: string(gateway.RouteConditionAccepted), Status: "True", Reason: string(gateway.RouteReasonAccepted)}
-	resolved := diag.Condition{Type: string(gateway.RouteConditionResolvedRefs), Status: "True", Reason: string(gateway.RouteReasonResolvedRefs)}
-	for _, d := range errors {
-		atGateway := slices.ContainsFunc(route.Gateways, func(g mesh.GatewayRef) bool { return g.Span == d.Span })
-		if at := parentOf(route, d); atGateway || at != nil && at != parent {
-			continue // of another parent
+func (s *statuses) routeAt(route *mesh.Route) (out []diag.RouteStatus) {
+	parents := s.parentsOf(route)
+	for i := range parents {
+		accepted := holds(string(gateway.RouteConditionAccepted), string(gateway.RouteReasonAccepted))
+		resolved := holds(string(gateway.RouteConditionResolvedRefs), string(gateway.RouteReasonResolvedRefs))
+		for _, d := range s.errors[route.Object()] {
+			at := slices.IndexFunc(parents, func(p parent) bool { return p.has(d) })
+			if at >= 0 && at != i {
+				continue // of another parent
+			}
+			switch reason := routeReason(d, at >= 0); reason {
+			case gateway.RouteReasonBackendNotFound, gateway.RouteReasonRefNotPermitted, gateway.RouteReasonInvalidKind:
+				fail(&resolved, string(reason), d.Message)
+			default:
+				fail(&accepted, string(reason), d.Message)
+			}
 		}
-		c, reason := &accepted, reasonOf(route, d)
-		switch reason {
-		case gateway.RouteReasonBackendNotFound, gateway.RouteReasonRefNotPermitted, gateway.RouteReasonInvalidKind:
-			c = &resolved
-		}
-		if c.Status == "True" { // the first error is the condition's
-			c.Status, c.Reason, c.Message = "False", string(reason), d.Message
-		}
+		out = append(out, diag.RouteStatus{Object: route.Object(), Parent: parents[i].name, Conditions: []diag.Condition{accepted, resolved}})
 	}
-	return diag.RouteStatus{Object: route.Object(), Parent: parentName(parent), Conditions: []diag.Condition{accepted, resolved}}
+	return out
 }
 
-// parentOf is the parent at which an error points, nil where it is about the route.
-func parentOf(route *mesh.Route, d *diag.Diagnostic) *mesh.RouteTarget {
+func (s *statuses) parentsOf(route *mesh.Route) (out []parent) {
 	for i := range route.Targets {
-		if t := &route.Targets[i]; d.Span == t.Span || d.Span == t.PortAt {
-			return t
+		t := &route.Targets[i]
+		out = append(out, parent{serviceName(t), []source.Span{t.Span, t.PortAt}})
+	}
+	for _, ref := range route.Gateways {
+		if !s.foreign[ref.Key()] {
+			out = append(out, parent{gatewayName(ref), []source.Span{ref.Span}})
 		}
 	}
-	return nil
+	return out
 }
 
-func reasonOf(route *mesh.Route, d *diag.Diagnostic) gateway.RouteConditionReason {
-	switch parent := parentOf(route, d) != nil; {
+// routeReason is the reason that an error gives; atParent where it points at a parent.
+func routeReason(d *diag.Diagnostic, atParent bool) gateway.RouteConditionReason {
+	switch {
+	case d.Reason != "":
+		return gateway.RouteConditionReason(d.Reason)
 	case d.Code == check.DuplicateHost:
 		return conflicted
-	case parent && (d.Code == check.UnknownDestination || d.Code == check.PortMismatch):
+	case d.Code == check.GatewayRoutes:
+		return gateway.RouteReasonNotAllowedByListeners
+	case d.Code == check.GatewayHost:
+		return gateway.RouteReasonNoMatchingListenerHostname
+	case d.Code == check.UnknownGateway, atParent && (d.Code == check.UnknownDestination || d.Code == check.PortMismatch):
 		return gateway.RouteReasonNoMatchingParent
 	case d.Code == check.UnknownDestination, d.Code == check.PortMismatch:
 		return gateway.RouteReasonBackendNotFound
 	case d.Code == check.MissingGrant:
 		return gateway.RouteReasonRefNotPermitted
-	case d.Code == translate.CodeUnsupported && strings.HasPrefix(d.Message, gatewayapi.InvalidBackend):
-		return gateway.RouteReasonInvalidKind
 	}
 	return gateway.RouteReasonUnsupportedValue
 }
 
-func parentName(t *mesh.RouteTarget) string {
-	name := "Service " + t.Namespace + "/" + t.Name
-	switch {
-	case t.Port != 0:
-		name += ":" + strconv.FormatUint(uint64(t.Port), 10)
-	case t.PortName != "":
-		name += "/" + t.PortName
+func serviceName(t *mesh.RouteTarget) string {
+	return parentName("Service "+t.Namespace+"/"+t.Name, t.PortName, t.Port)
+}
+
+func gatewayName(r mesh.GatewayRef) string {
+	return parentName("Gateway "+r.Key(), r.Listener, r.Port)
+}
+
+func parentName(name, section string, port uint32) string {
+	if section != "" {
+		name += "/" + section
+	}
+	if port != 0 {
+		name += ":" + strconv.FormatUint(uint64(port), 10)
 	}
 	return name
 }

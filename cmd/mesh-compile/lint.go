@@ -61,7 +61,7 @@ var lintFormats = []string{"text", "json", "sarif", "github", "junit"}
 func (a *app) writeLint(c *compiled, format string, failOn diag.Severity) error {
 	switch format {
 	case "json":
-		return diag.WriteJSON(a.stdout, c.Diagnostics, c.RouteStatus(), len(c.Files.Documents), c.tree.Dir)
+		return diag.WriteJSON(a.stdout, c.Diagnostics, c.GatewayAPIStatus(), len(c.Files.Documents), c.tree.Dir)
 	case "sarif":
 		return diag.WriteSARIF(a.stdout, c.Diagnostics, diag.SARIFOptions{
 			Dir: fromHere(c.tree.Dir), Files: c.tree.FS, Pages: compiler.Pages(), Version: compiler.Version,

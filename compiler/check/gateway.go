@@ -15,7 +15,8 @@ import (
 type gate struct {
 	doc       *mesh.Gateway
 	listeners []*GatewayListener // of doc.Listeners, in their order
-	inputs    []any              // what they are made from, comparable by ==
+	bound     map[*mesh.Listener][]binding
+	inputs    []any // what they are made from, comparable by ==
 	diags     diag.List
 }
 
@@ -178,7 +179,7 @@ func (n *node) gatewayPort(l *diag.List, bind uint32, all []servedListener) *Gat
 	first := &all[0]
 	if slices.Contains(capturePorts, bind) || slices.Contains(agentPorts, bind) {
 		report(l, first.origin, diag.Diagnostic{
-			Code: ReservedPort, Severity: diag.Error, Span: first.doc.PortAt,
+			Code: ReservedPort, Severity: diag.Error, Span: first.doc.PortAt, Section: first.doc.Name,
 			Message: fmt.Sprintf("workload %s would listen on port %d, which is its proxy's own", n.key, bind),
 			Fix:     &diag.Fix{Message: "listen on another port; 15001, 15006, 15020, 15021 and 15090 are the proxy's"},
 		})
@@ -198,21 +199,21 @@ func (n *node) gatewayPort(l *diag.List, bind uint32, all []servedListener) *Gat
 // fits reports what keeps a listener from a port that others have: another
 // protocol, or the same host.
 func (n *node) fits(l *diag.List, bind uint32, first, s *servedListener, taken map[string]*servedListener) bool {
-	conflict := func(other *servedListener, format string, args ...any) bool {
+	conflict := func(other *servedListener, reason, format string, args ...any) bool {
 		report(l, s.origin, diag.Diagnostic{
 			Code: ListenerConflict, Severity: diag.Error, Span: cmp.Or(s.doc.PortAt, s.doc.Span),
-			Message: fmt.Sprintf(format, args...),
+			Message: fmt.Sprintf(format, args...), Section: s.doc.Name, Reason: reason,
 			Related: []diag.Related{{Span: cmp.Or(other.doc.PortAt, other.doc.Span), Message: "the listener that is used"}},
 		})
 		return false
 	}
 	if s != first && (s.doc.Protocol.IsTLS() != first.doc.Protocol.IsTLS() || s.doc.Protocol == mesh.ListenTCP || first.doc.Protocol == mesh.ListenTCP) {
-		return conflict(first, "port %d of workload %s is %s here and %s for gateway %s: connections could not be told apart",
+		return conflict(first, "ProtocolConflict", "port %d of workload %s is %s here and %s for gateway %s: connections could not be told apart",
 			bind, n.key, s.doc.Protocol, first.doc.Protocol, first.built.Gateway)
 	}
 	for _, host := range s.built.Hosts {
 		if other := taken[host]; other != nil {
-			return conflict(other, "host %s at port %d of workload %s is taken by listener %s of gateway %s",
+			return conflict(other, "HostnameConflict", "host %s at port %d of workload %s is taken by listener %s of gateway %s",
 				host, bind, n.key, describe(other.built.Name), other.built.Gateway)
 		}
 	}

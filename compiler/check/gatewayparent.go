@@ -107,7 +107,7 @@ func (c *checker) bindParents(doc *mesh.Route, bound map[*mesh.Listener][]bindin
 		}
 		named, admitted, here := false, false, false
 		for _, l := range g.doc.Listeners {
-			if ref.Listener != "" && ref.Listener != l.Name || ref.Port != 0 && ref.Port != l.Port {
+			if !ref.Names(l) {
 				continue
 			}
 			named = true

@@ -42,6 +42,7 @@ func (c *checker) bindRoutes(before map[string]*gate) {
 			}
 		}
 		g.inputs = append(g.inputs, doc)
+		g.bound = bound
 		if old := before[key]; old != nil && !old.diags.HasErrors() && slices.Equal(old.inputs, g.inputs) {
 			g.listeners, g.diags = old.listeners, old.diags
 		} else {
@@ -51,6 +52,19 @@ func (c *checker) bindRoutes(before map[string]*gate) {
 		}
 		c.now = append(c.now, g.diags...)
 	}
+}
+
+// Attached are the routes that a listener of a gateway takes, whatever else is wrong
+// with them.
+func (m *Mesh) Attached(g *mesh.Gateway, l *mesh.Listener) (out []*mesh.Route) {
+	if m == nil || m.state.gates[gateKey(g.Dialect, g.Key())] == nil {
+		return nil
+	}
+	gate := m.state.gates[gateKey(g.Dialect, g.Key())]
+	for _, b := range gate.bound[l] {
+		out = append(out, b.doc)
+	}
+	return out
 }
 
 // answersOf appends the services to which the rules of a route lead.
@@ -91,7 +105,7 @@ func (c *checker) bind(doc *mesh.Route, bound map[*mesh.Listener][]binding) {
 		}
 		named := false
 		for _, l := range g.doc.Listeners {
-			if ref.Listener != "" && ref.Listener != l.Name || ref.Port != 0 && ref.Port != l.Port {
+			if !ref.Names(l) {
 				continue
 			}
 			named = true

@@ -129,6 +129,12 @@ type Diagnostic struct {
 	Witness  *Witness
 	Fix      *Fix
 	Waived   bool
+	// Section is the part of the object, where it has parts with names of their own: the
+	// listener of a Gateway.
+	Section string
+	// Reason is that of the condition which the finding makes false in the status of
+	// an object of the Gateway API; "" where the code says it.
+	Reason string
 }
 
 // SetFix says what mends the finding.

@@ -53,7 +53,7 @@ func TestFormats(t *testing.T) {
 		"junit":  func(b *bytes.Buffer) error { return WriteJUnit(b, sample(), Error, "policies") },
 		"text":   func(b *bytes.Buffer) error { return WriteText(b, sample(), TextOptions{Dir: "policies"}) },
 		"color":  func(b *bytes.Buffer) error { return WriteText(b, sample(), TextOptions{Color: true}) },
-		"json":   func(b *bytes.Buffer) error { return WriteJSON(b, sample(), nil, 3, "policies") },
+		"json":   func(b *bytes.Buffer) error { return WriteJSON(b, sample(), Status{}, 3, "policies") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got bytes.Buffer

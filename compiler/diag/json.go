@@ -11,21 +11,48 @@ import (
 type Report struct {
 	Version     int              `json:"version"` // 1
 	Diagnostics []JSONDiagnostic `json:"diagnostics"`
-	Routes      []RouteStatus    `json:"routes,omitempty"`
-	Summary     Summary          `json:"summary"`
+	Status
+	Summary Summary `json:"summary"`
+}
+
+// Status is what becomes of the objects of the Gateway API.
+type Status struct {
+	Routes   []RouteStatus   `json:"routes,omitempty"`
+	Gateways []GatewayStatus `json:"gateways,omitempty"`
 }
 
 // RouteStatus is what becomes of a route of the Gateway API at one of its parents.
 type RouteStatus struct {
 	Object     string      `json:"object"` // "HTTPRoute shop/catalog"
-	Parent     string      `json:"parent"` // "Service shop/catalog", with ":8080" or "/http" for a port
+	Parent     string      `json:"parent"` // "Service shop/catalog" or "Gateway shop/edge", with "/listener" and ":8080" where it is about one
 	Conditions []Condition `json:"conditions"`
 }
 
-// Condition is one of RouteParentStatus.conditions, in the words of the Gateway API.
+// GatewayStatus is what becomes of a Gateway.
+type GatewayStatus struct {
+	Object     string           `json:"object"` // "Gateway shop/edge"
+	Conditions []Condition      `json:"conditions"`
+	Listeners  []ListenerStatus `json:"listeners"`
+}
+
+// ListenerStatus is one of GatewayStatus.listeners.
+type ListenerStatus struct {
+	Name           string      `json:"name"`
+	SupportedKinds []RouteKind `json:"supportedKinds"`
+	AttachedRoutes int         `json:"attachedRoutes"`
+	Conditions     []Condition `json:"conditions"`
+}
+
+// RouteKind is a kind of routes.
+type RouteKind struct {
+	Group string `json:"group"`
+	Kind  string `json:"kind"`
+}
+
+// Condition is one of metav1's, in the words of the Gateway API.
 type Condition struct {
 	Type    string `json:"type"`
-	Status  string `json:"status"` // "True", "False"
+	Status  string `json:"status"` // "True", "False", "Unknown"
 	Reason  string `json:"reason"`
 	Message string `json:"message,omitempty"`
 }
@@ -94,8 +121,8 @@ func (l List) Summarize(documents int) Summary {
 }
 
 // NewReport builds the JSON form; file names are placed below dir.
-func NewReport(l List, routes []RouteStatus, documents int, dir string) Report {
-	r := Report{Version: 1, Diagnostics: make([]JSONDiagnostic, len(l)), Routes: routes, Summary: l.Summarize(documents)}
+func NewReport(l List, status Status, documents int, dir string) Report {
+	r := Report{Version: 1, Diagnostics: make([]JSONDiagnostic, len(l)), Status: status, Summary: l.Summarize(documents)}
 	for i := range l {
 		r.Diagnostics[i] = toJSON(&l[i], dir)
 	}
@@ -103,11 +130,11 @@ func NewReport(l List, routes []RouteStatus, documents int, dir string) Report {
 }
 
 // WriteJSON renders findings for programs.
-func WriteJSON(w io.Writer, l List, routes []RouteStatus, documents int, dir string) error {
+func WriteJSON(w io.Writer, l List, status Status, documents int, dir string) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	return enc.Encode(NewReport(l, routes, documents, dir))
+	return enc.Encode(NewReport(l, status, documents, dir))
 }
 
 func toJSON(d *Diagnostic, dir string) JSONDiagnostic {

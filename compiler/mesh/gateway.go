@@ -130,6 +130,11 @@ type GatewayRef struct {
 // Key is "namespace/name" of the gateway.
 func (r GatewayRef) Key() string { return r.Namespace + "/" + r.Name }
 
+// Names reports whether a listener of the gateway is among those that are meant.
+func (r GatewayRef) Names(l *Listener) bool {
+	return (r.Listener == "" || r.Listener == l.Name) && (r.Port == 0 || r.Port == l.Port)
+}
+
 // HostName is a host that a route is for at its gateways: a name, "*.name" or "*",
 // in lower case.
 type HostName struct {

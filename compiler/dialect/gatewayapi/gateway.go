@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	gateway "sigs.k8s.io/gateway-api/apis/v1"
+
 	"github.com/mesh-compile/mesh-compile/compiler/dialect/translate"
 	"github.com/mesh-compile/mesh-compile/compiler/load"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
@@ -32,7 +34,12 @@ func (t *translator) gateway(spec *load.Node) {
 	}
 	names := map[string]source.Span{}
 	for _, n := range spec.ItemsOf("listeners") {
-		if l := t.listener(n); t.unique(names, l.Name, t.At(n, "name"), "listener "+l.Name) {
+		before := len(t.Diags)
+		l := t.listener(n)
+		for i := before; i < len(t.Diags); i++ {
+			t.Diags[i].Section = l.Name
+		}
+		if t.unique(names, l.Name, t.At(n, "name"), "listener "+l.Name) {
 			g.Listeners = append(g.Listeners, l)
 		}
 	}
@@ -71,8 +78,10 @@ func (t *translator) listener(n *load.Node) *mesh.Listener {
 	protocol, known := protocols[n.TextOf("protocol")]
 	if !known && n.Get("protocol") != nil {
 		d := t.Unsupported(t.At(n, "protocol"), "protocol %s is not supported", n.TextOf("protocol"))
+		d.Reason = string(gateway.ListenerReasonUnsupportedProtocol)
 		d.SetFix("write HTTP, HTTPS, TLS or TCP")
 		protocol = protocols["TCP"]
+		protocol.takes = []string{}
 	}
 	l.Protocol = protocol.is
 	if v := n.Get("hostname"); v != nil && v.Kind == load.String && v.Text != "" {
@@ -134,21 +143,19 @@ func (t *translator) serverTLS(n *load.Node, l *mesh.Listener) *mesh.ServerTLS {
 	return out
 }
 
-// InvalidCertificate begins the message about a certificate that is none, which the
-// specification has a reason of its own for.
-const InvalidCertificate = "certificate"
-
 // certificate reads the name of a Secret, which is a directory beside the gateway's
 // agent: a release has no secrets, and reads none.
 func (t *translator) certificate(n *load.Node) (mesh.FileRef, bool) {
 	groupName, kind := textOr(n, "group", ""), textOr(n, "kind", "Secret")
 	if !core(groupName) || kind != "Secret" {
-		d := t.Unsupported(t.At(n, "kind"), InvalidCertificate+" of kind %s (%s) is not supported", kind, orCore(groupName))
+		d := t.Unsupported(t.At(n, "kind"), "certificate of kind %s (%s) is not supported", kind, orCore(groupName))
+		d.Reason = string(gateway.ListenerReasonInvalidCertificateRef)
 		d.SetFix("name a Secret, which is a directory beside the gateway's agent")
 		return mesh.FileRef{}, false
 	}
 	if namespace := textOr(n, "namespace", t.Namespace); namespace != t.Namespace && !translate.Placeholder(namespace) {
-		d := t.Unsupported(t.At(n, "namespace"), InvalidCertificate+" of another namespace (%s) is not supported: certificates are files beside the gateway's agent", namespace)
+		d := t.Unsupported(t.At(n, "namespace"), "certificate of another namespace (%s) is not supported: certificates are files beside the gateway's agent", namespace)
+		d.Reason = string(gateway.ListenerReasonRefNotPermitted)
 		d.SetFix("put the files there, and leave out namespace")
 		return mesh.FileRef{}, false
 	}
@@ -176,24 +183,21 @@ func (t *translator) allowedRoutes(n *load.Node, l *mesh.Listener, takes []strin
 	}
 	l.RouteKinds = takes
 	kinds := n.ItemsOf("kinds")
-	if len(kinds) == 0 {
+	if len(kinds) == 0 || len(takes) == 0 { // none: the protocol is at fault already
 		return
 	}
 	l.RouteKinds = []string{}
 	for _, k := range kinds {
 		name := k.TextOf("kind")
 		if textOr(k, "group", group) != group || !slices.Contains(takes, name) {
-			d := t.Wrong(t.At(k, "kind"), InvalidRouteKind+" %s: want %s", name, strings.Join(takes, " or "))
+			d := t.Wrong(t.At(k, "kind"), "a listener of this protocol takes no routes of kind %s: want %s", name, strings.Join(takes, " or "))
+			d.Reason = string(gateway.ListenerReasonInvalidRouteKinds)
 			d.SetFix("leave it out, or give the listener another protocol")
 			continue
 		}
 		l.RouteKinds = append(l.RouteKinds, name)
 	}
 }
-
-// InvalidRouteKind begins the message about a kind that a listener cannot take, which
-// the specification has a reason of its own for.
-const InvalidRouteKind = "a listener of this protocol takes no routes of kind"
 
 // selector reads Kubernetes' LabelSelector.
 func (t *translator) selector(n *load.Node) mesh.LabelSelector {

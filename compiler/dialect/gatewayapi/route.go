@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	gateway "sigs.k8s.io/gateway-api/apis/v1"
+
 	"github.com/mesh-compile/mesh-compile/compiler/dialect/translate"
 	"github.com/mesh-compile/mesh-compile/compiler/load"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
@@ -160,16 +162,13 @@ func (t *translator) backends(n *load.Node, r *mesh.Rule) {
 	}
 }
 
-// InvalidBackend begins the message about a backend that is no Service, which the
-// specification has a reason of its own for.
-const InvalidBackend = "backend of kind"
-
 // backend reads a reference to a Service and its port; ok is false where it is
 // something else.
 func (t *translator) backend(n *load.Node) (d mesh.Destination, ok bool) {
 	groupName, kind := textOr(n, "group", ""), textOr(n, "kind", "Service")
 	if !core(groupName) || kind != "Service" {
-		d := t.Unsupported(t.At(n, "kind"), InvalidBackend+" %s (%s) is not supported", kind, orCore(groupName))
+		d := t.Unsupported(t.At(n, "kind"), "backend of kind %s (%s) is not supported", kind, orCore(groupName))
+		d.Reason = string(gateway.RouteReasonInvalidKind)
 		d.SetFix("name a Service; an ExternalService is reached by a native MeshRoute")
 		return mesh.Destination{}, false
 	}
