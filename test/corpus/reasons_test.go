@@ -34,7 +34,6 @@ var reasons = []reason{
 		"the documentation changes the gateway on the way, of which the first is used"},
 	{"unsupported", `^protocol UDP is not supported`, ``,
 		"proxies take TCP alone"},
-		"proxies take TCP alone"},
 	{"unsupported", `^field tls is not supported`, `kubernetes-sigs__gateway-api`,
 		"the gateway demands client certificates, or shows one to backends, for all listeners, which is not supported"},
 	{"unsupported", `^certificate of another namespace`, ``,
