@@ -79,6 +79,25 @@ func TestKindsWithoutTranslator(t *testing.T) {
 	}
 }
 
+// TestRoutesOfServersRestrict: what a Server answers is what its routes match.
+func TestRoutesOfServersRestrict(t *testing.T) {
+	for _, test := range []struct {
+		group, kind, text string
+		restricts         bool
+	}{
+		{"gateway.networking.k8s.io", "HTTPRoute", "parentRefs: [{group: policy.linkerd.io, kind: Server, name: a}]", true},
+		{"gateway.networking.k8s.io", "GRPCRoute", "parentRefs: [{group: policy.linkerd.io, kind: Server, name: a}]", true},
+		{"gateway.networking.k8s.io", "HTTPRoute", "parentRefs: [{name: a}]", false},
+		{"gateway.networking.k8s.io", "Gateway", "policy.linkerd.io", false},
+		{"policy.linkerd.io", "HTTPRoute", "parentRefs: [{name: a}]", true},
+	} {
+		k, _ := KindOf(test.group, test.kind)
+		if got := k.Of([]byte(test.text)).Restricts; got != test.restricts {
+			t.Errorf("%s %s with %q restricts: %t", test.group, test.kind, test.text, got)
+		}
+	}
+}
+
 func TestUnrestrictingKindsExist(t *testing.T) {
 	for _, name := range unrestricting {
 		group, kind, _ := strings.Cut(name, " ")

@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -66,6 +67,20 @@ var unrestricting = []string{
 func MeshWide(groupName, namespace string) bool {
 	return namespace == "" || namespace == mesh.RootNamespace && Of(groupName) == mesh.Istio
 }
+
+// Of returns what is known of one object of the kind, given its text. A route of the
+// Gateway API restricts if it is for a Server of Linkerd, which answers only what its
+// routes match. A mention of the group elsewhere counts as well: that errs towards
+// closed, and costs no parsing.
+func (k Kind) Of(text []byte) Kind {
+	if k.Group == "gateway.networking.k8s.io" && slices.Contains(routesOfServers, k.Kind) && bytes.Contains(text, []byte("policy.linkerd.io")) {
+		k.Restricts = true
+	}
+	return k
+}
+
+// routesOfServers are the kinds of the Gateway API whose parent a Server may be.
+var routesOfServers = []string{"GRPCRoute", "HTTPRoute"}
 
 // Kinds lists the kinds that have a translator, by group and kind.
 func Kinds() []Kind { return slices.Clone(translated) }

@@ -274,8 +274,9 @@ func fact(k objects.Kind) bool {
 	return !k.Policy || dialect.Of(k.Group) == mesh.Native && slices.Contains(describing, k.Kind)
 }
 
+// kind is what is known of an object, be it as the cluster holds it or as it was accepted.
 func (s *settling) kind(path string) objects.Kind {
 	m := s.meta(path)
 	kind, _ := objects.KindOf(m.Group, m.Kind) // of what else is there, nothing restricts
-	return kind
+	return kind.Of(s.Current[path].Data).Of(s.Accepted[path].Data)
 }

@@ -117,12 +117,12 @@ func (r *Reconciler) loadAccepted(ctx context.Context, key string) (map[string]q
 	return decodeAccepted(data)
 }
 
-// restricting are the objects of kinds that restrict.
+// restricting are the objects that restrict.
 func restricting(all map[string]quarantine.Object) map[string]quarantine.Object {
 	out := maps.Clone(all)
 	maps.DeleteFunc(out, func(_ string, o quarantine.Object) bool {
 		kind, _ := objects.KindOf(o.Group, o.Kind)
-		return !kind.Restricts
+		return !kind.Of(o.Data).Restricts
 	})
 	return out
 }
