@@ -4,6 +4,7 @@ import (
 	tracev3 "github.com/envoyproxy/go-control-plane/envoy/config/trace/v3"
 	celv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/filters/cel/v3"
 	otelv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/open_telemetry/v3"
+	statsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stats/v3"
 	streamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
 	corsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/cors/v3"
 	extauthzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
@@ -64,7 +65,7 @@ var allowed = typesOf(
 	&tlsv3.DownstreamTlsContext{}, &tlsv3.UpstreamTlsContext{}, &rawbufferv3.RawBuffer{},
 	&httpv3.HttpProtocolOptions{}, &previoushostsv3.PreviousHostsPredicate{}, &previousprioritiesv3.PreviousPrioritiesConfig{},
 	&streamv3.StdoutAccessLog{}, &streamv3.StderrAccessLog{},
-	&otelv3.OpenTelemetryAccessLogConfig{}, &tracev3.ZipkinConfig{}, &tracev3.OpenTelemetryConfig{},
+	&statsv3.Config{}, &otelv3.OpenTelemetryAccessLogConfig{}, &tracev3.ZipkinConfig{}, &tracev3.OpenTelemetryConfig{},
 	&samplersv3.ParentBasedSamplerConfig{}, &samplersv3.TraceIdRatioBasedSamplerConfig{},
 	&celv3.ExpressionFilter{}, // which cluster a fallback answers for
 

@@ -51,6 +51,7 @@ func (p *packer) outboundCluster(name string, b *check.Backend) *clusterv3.Clust
 		OutlierDetection:          outlierDetection(t.OutlierDetection),
 		TransportSocket:           p.clientTLS(b),
 		UpstreamConnectionOptions: keepAlive(t.Connections.KeepAlive),
+		Metadata:                  destinationMetadata(b),
 	}
 	setDiscovery(out, b)
 	if out.GetType() == clusterv3.Cluster_ORIGINAL_DST {

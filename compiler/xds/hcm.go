@@ -59,7 +59,7 @@ func (p *packer) connectionManager(s *check.Settings, statPrefix string, path ma
 		StripTrailingHostDot:      true,
 		PreserveExternalRequestId: true,
 		UpgradeConfigs:            []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: websocketUpgrade}},
-		AccessLog:                 p.accessLog(connectionLog, requestLog, path),
+		AccessLog:                 append(p.accessLog(connectionLog, requestLog, path), p.requestMetrics()...),
 		Tracing:                   p.tracing(),
 	}
 }

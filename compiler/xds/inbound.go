@@ -88,6 +88,7 @@ func (p *packer) inboundChains(s *check.Settings, in inboundPort) []*listenerv3.
 
 func (p *packer) inboundChain(s *check.Settings, in inboundPort, secure bool) *listenerv3.FilterChain {
 	name := inboundListenerName(in.Port)
+	p.serves = p.destination(in)
 	out := &listenerv3.FilterChain{Name: name + "|plain"}
 	if secure {
 		out.Name = name + "|mtls"

@@ -175,6 +175,6 @@ func tcpWeighted(rule *check.Rule) *tcpproxyv3.TcpProxy {
 
 func (p *packer) tcpProxy(statPrefix string, proxy *tcpproxyv3.TcpProxy) *listenerv3.Filter {
 	proxy.StatPrefix = statPrefix
-	proxy.AccessLog = p.accessLog(connectionLog)
+	proxy.AccessLog = append(p.accessLog(connectionLog), p.connectionMetrics())
 	return p.networkFilter(tcpProxyFilter, proxy)
 }

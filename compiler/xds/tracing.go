@@ -113,7 +113,7 @@ func authority(b *check.Backend) string {
 
 // reporter tells a packer what the listeners that it makes report, and as whom.
 func reporter(w *check.Workload, side mesh.Side) packer {
-	p := packer{workload: w.Key()}
+	p := packer{workload: w.Key(), side: side, version: w.Version}
 	if t := w.Telemetry; t != nil {
 		p.reports = &t.Client
 		if side == mesh.ServerSide {

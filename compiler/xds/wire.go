@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/mesh-compile/mesh-compile/compiler/check"
+	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
 
 // message is a generated Envoy message, which carries Envoy's own constraints.
@@ -42,6 +43,9 @@ type packer struct {
 	// Of listeners: what they report, nil for the default, and whose they are.
 	reports  *check.Reporting
 	workload string
+	side     mesh.Side
+	version  string // of the workload
+	serves   string // the destination that metrics of an inbound port name
 }
 
 func (p *packer) any(m message) *anypb.Any {
