@@ -333,12 +333,17 @@ type TestCase struct {
 // TestExpect holds expectations; nil and zero values expect nothing.
 type TestExpect struct {
 	Access       string // "allow", "deny"
+	Action       string // "route", "redirect", "direct", "none"
 	Destinations []ExpectDestination
+	Mirrors      []ExpectDestination
 	Route        string // rule name
 	Status       uint32
 	Location     string
-	Path         string // as the upstream sees it
-	Host         string
+	Path         string            // as the upstream sees it
+	Host         string            // as the upstream sees it
+	Headers      map[string]string // as the upstream sees them, by lower-case name
+	Timeout      *time.Duration    // 0: none
+	Attempts     *uint32           // after the first request
 	Span         source.Span
 }
 
@@ -346,6 +351,7 @@ type TestExpect struct {
 type ExpectDestination struct {
 	Service Ref
 	Version string
+	Port    uint32 // 0: not judged
 	Percent float64
 	// AnyPercent is set where the document does not judge the share.
 	AnyPercent bool

@@ -52,6 +52,7 @@ func TestDifferencesAreSeen(t *testing.T) {
 		{"split", "route.yaml", "[{version: v1, weight: 90}, {version: v2, weight: 10}]", "[{version: v1, weight: 85}, {version: v2, weight: 15}]", "shares"},
 		{"redirect", "route.yaml", "{prefix: /new}", "{prefix: /newer}", "location"},
 		{"rewrite", "route.yaml", "{prefix: /v1}", "{prefix: /v2}", "path at the destination"},
+		{"mirror", "route.yaml", "percent: 100", "percent: 90", "copies to shop/catalog v2"},
 		{"headers", "route.yaml", `x-set: "100% new"`, `x-set: "101% new"`, "header x-set"},
 		{"headers", "route.yaml", "remove: [x-remove]", "remove: [x-other]", "header X-Remove at the destination: the evaluator"},
 		{"timeout", "route.yaml", "timeout: 200ms", "timeout: 2s", "timeout"},

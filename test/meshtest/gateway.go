@@ -28,25 +28,34 @@ func (m *Mesh) askGateway(ctx context.Context, want *reach.Result, r envoytest.R
 	if err != nil {
 		return Observation{}, err
 	}
-	r.Absolute = false
+	address, err := m.arrive(at, want, &r)
+	if err != nil {
+		return Observation{}, err
+	}
 	shown := ""
-	if want.Entry.Port.TLS {
-		if r.TLS, err = m.clientTLS(want); err != nil {
-			return Observation{}, err
-		}
+	if r.TLS != nil {
 		r.TLS.VerifyConnection = func(s tls.ConnectionState) error {
 			shown = s.PeerCertificates[0].Subject.CommonName
 			return nil
 		}
 	}
 	began := time.Now()
-	response, err := envoytest.Send(ctx, net.JoinHostPort(at.ip, strconv.Itoa(int(want.Entry.Port.Port))), r)
+	response, err := envoytest.Send(ctx, address, r)
 	out := observed(response, err, time.Since(began))
 	out.Certificate = shown
 	if out.Refused != "" || !isHTTP(want) {
 		return out, ctx.Err()
 	}
 	return out, m.follow(ctx, at, want, r.Headers.Get(requestID), &out)
+}
+
+// arrive makes a request one from outside, and says at which address it knocks.
+func (m *Mesh) arrive(at *instance, want *reach.Result, r *envoytest.Request) (address string, err error) {
+	r.Absolute = false
+	if want.Entry.Port.TLS {
+		r.TLS, err = m.clientTLS(want)
+	}
+	return net.JoinHostPort(at.ip, strconv.Itoa(int(want.Entry.Port.Port))), err
 }
 
 // clientTLS is a client's: it names the server, verifies nobody, and shows a

@@ -59,7 +59,7 @@ func (m *Mesh) RunPolicyTests(ctx context.Context, results []policytest.Result) 
 }
 
 // Judge asks Envoy everything that a result of the evaluator claims: what happens
-// to the request, how requests are shared, how often they are repeated, and when
+// to the request, how requests are shared and copied, how often they are repeated, and when
 // they are given up.
 func (m *Mesh) Judge(ctx context.Context, want *reach.Result) (Observation, []string, error) {
 	got, err := m.Ask(ctx, want)
@@ -67,7 +67,7 @@ func (m *Mesh) Judge(ctx context.Context, want *reach.Result) (Observation, []st
 		return got, nil, err
 	}
 	differences := Compare(want, &got)
-	for _, ask := range []func(context.Context, *reach.Result) ([]string, error){m.judgeShares, m.judgeTries, m.judgeTimeout, m.judgeFault} {
+	for _, ask := range []func(context.Context, *reach.Result) ([]string, error){m.judgeShares, m.judgeMirrors, m.judgeTries, m.judgeTimeout, m.judgeFault} {
 		more, err := ask(ctx, want)
 		if err != nil {
 			return got, nil, err

@@ -23,6 +23,9 @@ func (m *Mesh) judgeShares(ctx context.Context, want *reach.Result) ([]string, e
 	if len(want.Route.Destinations) < 2 || want.Caller == nil {
 		return nil, nil
 	}
+	if !isHTTP(want) && want.Entry != nil {
+		return nil, nil // connections from outside carry what applications speak
+	}
 	counts, err := m.Shares(ctx, want, sample)
 	if err != nil {
 		return nil, err
@@ -35,6 +38,76 @@ func (m *Mesh) judgeShares(ctx context.Context, want *reach.Result) ([]string, e
 		return []string{fmt.Sprintf("shares of %s: %v", destinationNames(want.Route.Destinations), err)}, nil
 	}
 	return nil, nil
+}
+
+// certain is how many requests show what happens to each of them.
+const certain = 20
+
+// judgeMirrors counts the copies that the caller's proxy sends.
+func (m *Mesh) judgeMirrors(ctx context.Context, want *reach.Result) ([]string, error) {
+	if len(want.Route.Mirrors) == 0 || want.Caller == nil || !isHTTP(want) || !apart(&want.Route) {
+		return nil, nil
+	}
+	from, err := m.instanceOf(want.Caller.Key())
+	if err != nil {
+		return nil, err
+	}
+	n := certain
+	var to []reach.Destination
+	for _, copies := range want.Route.Mirrors {
+		to = append(to, reach.Destination{Backend: copies.Backend})
+		if copies.Percent < 100 {
+			n = sample
+		}
+	}
+	before, err := from.sent(to)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.repeat(ctx, from, want, n, func(envoytest.Response) {}); err != nil {
+		return nil, err
+	}
+	return m.judgeCopies(ctx, from, want, to, before, n)
+}
+
+// judgeCopies waits for the last copies, which are under way when their requests
+// have been answered.
+func (m *Mesh) judgeCopies(ctx context.Context, from *instance, want *reach.Result, to []reach.Destination, before []int, n int) ([]string, error) {
+	wait, cancel := context.WithTimeout(ctx, logTimeout)
+	defer cancel()
+	err := envoytest.Until(wait, func() error {
+		after, err := from.sent(to)
+		if err != nil {
+			return err
+		}
+		for i, copies := range want.Route.Mirrors {
+			sent := after[i] - before[i]
+			if err := ChiSquare([]int{sent, n - sent}, []float64{copies.Percent, 100 - copies.Percent}); err != nil {
+				return fmt.Errorf("copies to %s: %w", destinationNames(to[i:i+1]), err)
+			}
+		}
+		return nil
+	})
+	if err != nil && ctx.Err() == nil {
+		return []string{err.Error()}, nil
+	}
+	return nil, ctx.Err()
+}
+
+// apart reports whether copies can be told from requests and from other copies.
+func apart(r *reach.Route) bool {
+	seen := map[string]bool{}
+	for _, d := range r.Destinations {
+		seen[xds.ClusterName(d.Backend)] = true
+	}
+	for _, copies := range r.Mirrors {
+		name := xds.ClusterName(copies.Backend)
+		if seen[name] {
+			return false
+		}
+		seen[name] = true
+	}
+	return true
 }
 
 // Shares sends a request n times, and counts the requests that the caller's proxy
@@ -83,7 +156,14 @@ func (m *Mesh) repeat(ctx context.Context, from *instance, want *reach.Result, n
 	defer cancel(nil)
 	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: senders}
 	defer transport.CloseIdleConnections()
-	request := wire(&want.Request)
+	address, request := from.outbound, wire(&want.Request)
+	if want.Entry != nil {
+		var err error
+		if address, err = m.arrive(from, want, &request); err != nil {
+			return err
+		}
+		transport.TLSClientConfig = request.TLS
+	}
 	var left atomic.Int64
 	left.Store(int64(n))
 	var mu sync.Mutex
@@ -91,7 +171,7 @@ func (m *Mesh) repeat(ctx context.Context, from *instance, want *reach.Result, n
 	for range senders {
 		all.Go(func() {
 			for left.Add(-1) >= 0 && ctx.Err() == nil {
-				response, err := envoytest.SendOver(ctx, transport, from.outbound, request)
+				response, err := envoytest.SendOver(ctx, transport, address, request)
 				if err != nil {
 					cancel(err)
 					return

@@ -114,32 +114,38 @@ func (t *translator) expect(n *load.Node) mesh.TestExpect {
 	if n == nil {
 		return mesh.TestExpect{}
 	}
-	for _, key := range []string{"action", "mirrors", "timeout", "attempts"} {
-		t.refuse(n, key, "")
-	}
 	e := mesh.TestExpect{
-		Access:   n.TextOf("access"),
-		Route:    n.TextOf("rule"),
-		Status:   zero(number(n, "status")),
-		Location: n.TextOf("location"),
-		Span:     n.Span,
+		Access:       n.TextOf("access"),
+		Action:       n.TextOf("action"),
+		Route:        n.TextOf("rule"),
+		Status:       zero(number(n, "status")),
+		Location:     n.TextOf("location"),
+		Destinations: t.expectDestinations(n, "destinations"),
+		Mirrors:      t.expectDestinations(n, "mirrors"),
+		Timeout:      t.Duration(n, "timeout", 0),
+		Attempts:     number(n, "attempts"),
+		Span:         n.Span,
 	}
 	if up := n.Get("upstream"); up != nil {
-		t.refuse(up, "headers", "")
 		e.Host = t.host(up, "host")
 		e.Path = up.TextOf("path")
-	}
-	for _, d := range n.ItemsOf("destinations") {
-		e.Destinations = append(e.Destinations, t.expectDestination(d))
+		e.Headers = t.testHeaders(up)
 	}
 	return e
 }
 
+func (t *translator) expectDestinations(n *load.Node, key string) (out []mesh.ExpectDestination) {
+	for _, d := range n.ItemsOf(key) {
+		out = append(out, t.expectDestination(d))
+	}
+	return out
+}
+
 func (t *translator) expectDestination(n *load.Node) mesh.ExpectDestination {
-	t.refuse(n, "port", "")
 	d := mesh.ExpectDestination{
 		Service:    t.ref(n, "service"),
 		Version:    n.TextOf("version"),
+		Port:       port(n, "port"),
 		AnyPercent: n.Get("percent") == nil,
 		Span:       t.At(n, ""),
 	}
