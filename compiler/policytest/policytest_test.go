@@ -20,7 +20,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the output of the fixtures")
 
-// TestFixtures runs the PolicyTests of each archive; "output" is what is printed.
+// TestFixtures runs the PolicyTests of each archive; "output" is what is printed,
+// with the rules that the cases met.
 func TestFixtures(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -39,7 +40,12 @@ func TestFixtures(t *testing.T) {
 				input[f.Name] = &fstest.MapFile{Data: f.Data}
 			}
 			var got bytes.Buffer
-			if err := policytest.Text(&got, policytest.Run(compile(t, input)), "", true); err != nil {
+			m := compile(t, input)
+			results := policytest.Run(m)
+			if err := policytest.Text(&got, results, "", true); err != nil {
+				t.Fatal(err)
+			}
+			if err := policytest.Cover(m, results, "").Text(&got); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(string(last.Data), got.String()); diff != "" && !*update {
