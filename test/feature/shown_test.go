@@ -43,6 +43,12 @@ var shown = map[string]func(*testing.T, *check.Mesh, *meshtest.Mesh){
 	"istio-mirror":            shares,
 	"istio-cors":              cors,
 
+	"grpc":       grpcRows(grpcRetries(3), grpcTimeout, grpcAbort),
+	"istio-grpc": grpcRows(grpcRetries(3), grpcTimeout, grpcAbort),
+
+	"gatewayapi-grpc-calls": grpcRows(),
+	"linkerd-grpc":          grpcRows(grpcRetries(2), grpcTimeout),
+
 	"gatewayapi-cors":   cors,
 	"gatewayapi-mirror": shares,
 }

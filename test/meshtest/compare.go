@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
+
+	"google.golang.org/grpc/codes"
 
 	"github.com/mesh-compile/mesh-compile/compiler/check"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
@@ -103,9 +106,35 @@ func (o *Observation) deniedBy(rule string) bool {
 	return ok && policy == strings.ReplaceAll(rule, " ", "_")
 }
 
+// answers says whether the answer has a status of HTTP's. What a proxy answers to a
+// call of gRPC is 200, and the status as gRPC says it.
+func (o *Observation) answers(code uint32) bool {
+	if in := o.Headers.Get("grpc-status"); in != "" && o.Status == http.StatusOK {
+		return in == strconv.Itoa(int(grpcStatus(code)))
+	}
+	return int(code) == o.Status
+}
+
+// grpcStatus is Envoy's Grpc::Utility::httpToGrpcStatus.
+func grpcStatus(code uint32) codes.Code {
+	switch code {
+	case http.StatusBadRequest:
+		return codes.Internal
+	case http.StatusUnauthorized:
+		return codes.Unauthenticated
+	case http.StatusForbidden:
+		return codes.PermissionDenied
+	case http.StatusNotFound:
+		return codes.Unimplemented
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return codes.Unavailable
+	}
+	return codes.Unknown
+}
+
 // answer judges what the caller's application sees.
 func (c *comparison) answer() {
-	if c.want.Status != 0 && int(c.want.Status) != c.got.Status {
+	if c.want.Status != 0 && !c.got.answers(c.want.Status) {
 		c.differ("status", c.want.Status, c.got)
 	}
 	if location := c.got.Headers.Get("Location"); location != c.want.Route.Location && c.got.Received == nil {
