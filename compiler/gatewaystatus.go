@@ -1,6 +1,7 @@
 package compiler
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -31,7 +32,7 @@ func (r *Result) GatewayAPIStatus() diag.Status {
 type statuses struct {
 	result   *Result
 	errors   map[string][]*diag.Diagnostic // by object
-	foreign  map[string]bool               // gateways of other controllers, by key
+	foreign  map[string]bool               // gateways of other controllers, by object
 	accepted map[string]bool               // by "route parent"
 }
 
@@ -54,7 +55,8 @@ func fail(c *diag.Condition, reason, message string) {
 	}
 }
 
-// foreignGateways are those whose GatewayClass is of another controller.
+// foreignGateways are those whose GatewayClass is of another controller, and the
+// ListenerSets of these, by object.
 func (r *Result) foreignGateways() map[string]bool {
 	classes, out := map[string]string{}, map[string]bool{}
 	for _, f := range r.fragments {
@@ -65,63 +67,135 @@ func (r *Result) foreignGateways() map[string]bool {
 	for _, f := range r.fragments {
 		for _, g := range f.Gateways {
 			if controller, known := classes[g.Class]; g.Dialect == mesh.GatewayAPI && known && controller != mesh.GatewayController {
-				out[g.Key()] = true
+				out[g.Object()] = true
+			}
+		}
+	}
+	for _, f := range r.fragments {
+		for _, set := range f.ListenerSets {
+			if out[gatewayName(set.Gateway)] {
+				out[set.Object()] = true
 			}
 		}
 	}
 	return out
 }
 
-func (s *statuses) gatewayStatus() (out []diag.GatewayStatus) {
+// gatewayStatus is that of Gateways, and then of ListenerSets, which hang on theirs.
+func (s *statuses) gatewayStatus() []diag.GatewayStatus {
+	var gateways, sets []diag.GatewayStatus
+	at := map[string]*mesh.Gateway{}
 	for _, f := range s.result.fragments {
 		for _, g := range f.Gateways {
-			if g.Dialect == mesh.GatewayAPI && !s.foreign[g.Key()] {
-				out = append(out, s.gateway(g))
+			if g.Dialect == mesh.GatewayAPI && !s.foreign[g.Object()] {
+				gateways, at[g.Object()] = append(gateways, s.gateway(g)), g
 			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b diag.GatewayStatus) int { return strings.Compare(a.Object, b.Object) })
-	return out
+	slices.SortStableFunc(gateways, byObject)
+	for _, f := range s.result.fragments {
+		for _, set := range f.ListenerSets {
+			if s.foreign[set.Object()] {
+				continue
+			}
+			parent := slices.IndexFunc(gateways, func(g diag.GatewayStatus) bool { return g.Object == gatewayName(set.Gateway) })
+			status := diag.GatewayStatus{}
+			if parent >= 0 {
+				status = s.listenerSet(set, at[gateways[parent].Object], &gateways[parent])
+			} else {
+				status = s.listenerSet(set, nil, nil)
+			}
+			sets = append(sets, status)
+		}
+	}
+	slices.SortStableFunc(sets, byObject)
+	return append(gateways, sets...)
 }
+
+func byObject(a, b diag.GatewayStatus) int { return strings.Compare(a.Object, b.Object) }
 
 // gateway judges the Gateway by its own errors and those of its listeners: nothing is
 // built of one with an error, so that none of its listeners is programmed then.
 func (s *statuses) gateway(g *mesh.Gateway) diag.GatewayStatus {
-	accepted := holds(string(gateway.GatewayConditionAccepted), string(gateway.GatewayReasonAccepted))
-	programmed := holds(string(gateway.GatewayConditionProgrammed), string(gateway.GatewayReasonProgrammed))
-	own, at := s.byListener(g)
+	p := s.judge(g.Object(), g.Listeners)
+	p.finish(string(gateway.GatewayReasonInvalid))
+	return s.withListeners(p, g, g.Listeners)
+}
+
+// listenerSet judges a ListenerSet as a Gateway, and by its Gateway. One that is
+// accepted counts there.
+func (s *statuses) listenerSet(set *mesh.ListenerSet, g *mesh.Gateway, of *diag.GatewayStatus) diag.GatewayStatus {
+	p := s.judge(set.Object(), set.Listeners)
+	if of != nil {
+		if accepted := of.Conditions[0]; accepted.Status == isFalse {
+			fail(&p.accepted, "ParentNotAccepted", accepted.Message)
+		}
+		if p.accepted.Status == isTrue {
+			of.AttachedListenerSets++
+		}
+		if programmed := of.Conditions[1]; programmed.Status != isTrue && p.accepted.Status == isTrue {
+			fail(&p.programmed, "ParentNotProgrammed", programmed.Message)
+		}
+	}
+	p.finish(string(gateway.ListenerSetReasonInvalid))
+	return s.withListeners(p, g, set.Listeners)
+}
+
+// judged is what is known of a Gateway or ListenerSet.
+type judged struct {
+	object               string
+	accepted, programmed diag.Condition
+	at                   [][]*diag.Diagnostic // errors of the listeners
+}
+
+func (s *statuses) judge(object string, listeners []*mesh.Listener) *judged {
+	p := &judged{
+		object:     object,
+		accepted:   holds(string(gateway.GatewayConditionAccepted), string(gateway.GatewayReasonAccepted)),
+		programmed: holds(string(gateway.GatewayConditionProgrammed), string(gateway.GatewayReasonProgrammed)),
+	}
+	var own []*diag.Diagnostic
+	own, p.at = s.byListener(object, listeners)
 	for _, d := range own {
 		switch d.Code {
-		case check.UnknownGateway: // without its class it is nobody's
+		case check.UnknownGateway: // without its class, or its gateway, it is nobody's
 			pending := string(gateway.GatewayReasonPending)
-			accepted.Status, accepted.Reason, accepted.Message = isUnknown, pending, d.Message
-			programmed.Status, programmed.Reason, programmed.Message = isUnknown, pending, d.Message
+			p.accepted.Status, p.accepted.Reason, p.accepted.Message = isUnknown, pending, d.Message
+			p.programmed.Status, p.programmed.Reason, p.programmed.Message = isUnknown, pending, d.Message
 		case check.SelectsNothing:
-			fail(&programmed, string(gateway.GatewayReasonNoResources), d.Message)
+			fail(&p.programmed, string(gateway.GatewayReasonNoResources), d.Message)
 		default:
-			fail(&accepted, string(gateway.GatewayReasonInvalid), d.Message)
+			fail(&p.accepted, cmp.Or(d.Reason, string(gateway.GatewayReasonInvalid)), d.Message)
 		}
 	}
 	var faulty []string
-	for i, l := range g.Listeners {
-		if len(at[i]) > 0 {
+	for i, l := range listeners {
+		if len(p.at[i]) > 0 {
 			faulty = append(faulty, l.Name)
 		}
 	}
 	if len(faulty) > 0 {
-		fail(&accepted, string(gateway.GatewayReasonListenersNotValid), "listeners with errors: "+strings.Join(faulty, ", "))
+		fail(&p.accepted, string(gateway.GatewayReasonListenersNotValid), "listeners with errors: "+strings.Join(faulty, ", "))
 	}
-	if accepted.Status == isFalse {
-		fail(&programmed, string(gateway.GatewayReasonInvalid), accepted.Message)
+	return p
+}
+
+// finish has what is not accepted not be programmed.
+func (p *judged) finish(reason string) {
+	if p.accepted.Status == isFalse {
+		fail(&p.programmed, reason, p.accepted.Message)
 	}
-	out := diag.GatewayStatus{Object: g.Object(), Conditions: []diag.Condition{accepted, programmed}, Listeners: []diag.ListenerStatus{}}
-	if accepted.Status == isUnknown {
+}
+
+func (s *statuses) withListeners(p *judged, g *mesh.Gateway, listeners []*mesh.Listener) diag.GatewayStatus {
+	out := diag.GatewayStatus{Object: p.object, Conditions: []diag.Condition{p.accepted, p.programmed}, Listeners: []diag.ListenerStatus{}}
+	if p.accepted.Status == isUnknown {
 		return out
 	}
-	for i, l := range g.Listeners {
-		status := s.listener(g, l, at[i])
-		if last := &status.Conditions[3]; programmed.Status != isTrue {
-			fail(last, string(gateway.ListenerReasonPending), "the gateway is not programmed")
+	for i, l := range listeners {
+		status := s.listener(g, l, p.at[i])
+		if p.programmed.Status != isTrue {
+			fail(&status.Conditions[3], string(gateway.ListenerReasonPending), "nothing of its object is programmed")
 		}
 		out.Listeners = append(out.Listeners, status)
 	}
@@ -168,9 +242,12 @@ func listenerReason(d *diag.Diagnostic) gateway.ListenerConditionReason {
 // attached counts the routes of a listener that are accepted there, also where the
 // listener has errors (ListenerStatus.attachedRoutes).
 func (s *statuses) attached(g *mesh.Gateway, l *mesh.Listener) (n int) {
+	if g == nil {
+		return 0
+	}
 	for _, route := range s.result.Mesh.Attached(g, l) {
 		if slices.ContainsFunc(route.Gateways, func(ref mesh.GatewayRef) bool {
-			return ref.Key() == g.Key() && ref.Names(l) && s.accepted[route.Object()+" "+gatewayName(ref)]
+			return (ref.Set || ref.Key() == g.Key()) && ref.Names(l) && s.accepted[route.Object()+" "+gatewayName(ref)]
 		}) {
 			n++
 		}
@@ -178,13 +255,13 @@ func (s *statuses) attached(g *mesh.Gateway, l *mesh.Listener) (n int) {
 	return n
 }
 
-// byListener tells a gateway's errors apart by the listeners that they are about. Of two
+// byListener tells an object's errors apart by the listeners that they are about. Of two
 // that conflict the specification takes neither: the other is what the error is related to.
-func (s *statuses) byListener(g *mesh.Gateway) (own []*diag.Diagnostic, at [][]*diag.Diagnostic) {
-	at = make([][]*diag.Diagnostic, len(g.Listeners))
-	for _, d := range s.errors[g.Object()] {
+func (s *statuses) byListener(object string, listeners []*mesh.Listener) (own []*diag.Diagnostic, at [][]*diag.Diagnostic) {
+	at = make([][]*diag.Diagnostic, len(listeners))
+	for _, d := range s.errors[object] {
 		found := false
-		for i, l := range g.Listeners {
+		for i, l := range listeners {
 			conflicts := d.Code == check.ListenerConflict && slices.ContainsFunc(d.Related, func(r diag.Related) bool { return r.Span == l.PortAt })
 			if d.Section != "" && d.Section == l.Name || conflicts {
 				at[i], found = append(at[i], d), true

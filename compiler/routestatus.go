@@ -67,7 +67,7 @@ func (s *statuses) parentsOf(route *mesh.Route) (out []parent) {
 		out = append(out, parent{serviceName(t), []source.Span{t.Span, t.PortAt}})
 	}
 	for _, ref := range route.Gateways {
-		if !s.foreign[ref.Key()] {
+		if !s.foreign[gatewayName(mesh.GatewayRef{Set: ref.Set, Namespace: ref.Namespace, Name: ref.Name})] {
 			out = append(out, parent{gatewayName(ref), []source.Span{ref.Span}})
 		}
 	}
@@ -100,7 +100,11 @@ func serviceName(t *mesh.RouteTarget) string {
 }
 
 func gatewayName(r mesh.GatewayRef) string {
-	return parentName("Gateway "+r.Key(), r.Listener, r.Port)
+	kind := "Gateway "
+	if r.Set {
+		kind = "ListenerSet "
+	}
+	return parentName(kind+r.Key(), r.Listener, r.Port)
 }
 
 func parentName(name, section string, port uint32) string {

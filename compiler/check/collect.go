@@ -14,6 +14,9 @@ type inputs struct {
 	mesh.Fragment
 	// foreign are gateways of the Gateway API whose controller is another, by key.
 	foreign map[string]bool
+	// parents are the gateways of ListenerSets that are attached, by the set's key; ""
+	// where the gateway is none of ours.
+	parents map[string]string
 	istio   *mesh.Origin // the first Istio document, where there is one
 }
 
@@ -25,6 +28,7 @@ func collect(fragments []*mesh.Fragment) *inputs {
 		in.Services = append(in.Services, f.Services...)
 		in.Workloads = append(in.Workloads, f.Workloads...)
 		in.Gateways = append(in.Gateways, f.Gateways...)
+		in.ListenerSets = append(in.ListenerSets, f.ListenerSets...)
 		in.GatewayClasses = append(in.GatewayClasses, f.GatewayClasses...)
 		in.Routes = append(in.Routes, f.Routes...)
 		in.TrafficPolicies = append(in.TrafficPolicies, f.TrafficPolicies...)
@@ -55,6 +59,7 @@ func (in *inputs) sort() {
 	byOrigin(in.Services, func(d *mesh.Service) *mesh.Origin { return &d.Origin })
 	byOrigin(in.Workloads, func(d *mesh.Workload) *mesh.Origin { return &d.Origin })
 	byOrigin(in.Gateways, func(d *mesh.Gateway) *mesh.Origin { return &d.Origin })
+	byOrigin(in.ListenerSets, func(d *mesh.ListenerSet) *mesh.Origin { return &d.Origin })
 	byOrigin(in.GatewayClasses, func(d *mesh.GatewayClass) *mesh.Origin { return &d.Origin })
 	byOrigin(in.Routes, func(d *mesh.Route) *mesh.Origin { return &d.Origin })
 	byOrigin(in.TrafficPolicies, func(d *mesh.TrafficPolicy) *mesh.Origin { return &d.Origin })

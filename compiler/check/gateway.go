@@ -158,7 +158,7 @@ func (c *checker) serve(n *node, old *serving) *serving {
 		}
 		for i, l := range g.Listeners {
 			bind := n.bindOf(l.Port)
-			byPort[bind] = append(byPort[bind], servedListener{l, g.Origin, state.listeners[i]})
+			byPort[bind] = append(byPort[bind], servedListener{l, originAt(g, l), state.listeners[i]})
 			out.inputs = append(out.inputs, bind, state.listeners[i])
 		}
 	}
@@ -171,6 +171,14 @@ func (c *checker) serve(n *node, old *serving) *serving {
 		}
 	}
 	return out
+}
+
+// originAt is the document that has a listener.
+func originAt(g *mesh.Gateway, l *mesh.Listener) mesh.Origin {
+	if l.Set != nil {
+		return *l.Set
+	}
+	return g.Origin
 }
 
 // gatewayPort puts the listeners of one port together: what contradicts an earlier

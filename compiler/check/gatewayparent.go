@@ -59,7 +59,11 @@ func gateKey(dialect mesh.Dialect, key string) string {
 // gateOf finds the gateway that a route names, nil where there is none of its
 // dialect. Native routes may name every one.
 func (c *checker) gateOf(doc *mesh.Route, ref mesh.GatewayRef) *gate {
-	g := c.gates[gateKey(doc.Dialect, ref.Key())]
+	key := ref.Key()
+	if ref.Set {
+		key = c.in.parents[key]
+	}
+	g := c.gates[gateKey(doc.Dialect, key)]
 	if g == nil && doc.Dialect == mesh.Native {
 		return c.gates[gateKey(mesh.GatewayAPI, ref.Key())]
 	}
@@ -74,7 +78,11 @@ func (c *checker) admits(doc *mesh.Route, g *mesh.Gateway, l *mesh.Listener) boo
 	if l.RoutesFromLabels != nil {
 		return l.RoutesFromLabels.Selects(c.namespaceLabels(doc.Namespace))
 	}
-	return allows(doc.Namespace, l.RoutesFrom, l.AnyNamespace, g.Namespace)
+	own := g.Namespace
+	if l.Set != nil {
+		own = l.Set.Namespace
+	}
+	return allows(doc.Namespace, l.RoutesFrom, l.AnyNamespace, own)
 }
 
 // namespaceLabels are those of the Namespace's document, and the one that Kubernetes
@@ -83,6 +91,12 @@ func (c *checker) namespaceLabels(name string) map[string]string {
 	if known := c.nsLabels[name]; known != nil {
 		return known // every route at every listener asks
 	}
+	labels := c.labelsOf(name)
+	c.nsLabels[name] = labels
+	return labels
+}
+
+func (c *checker) labelsOf(name string) map[string]string {
 	labels := map[string]string{}
 	for _, ns := range c.in.Namespaces {
 		if ns.Name == name {
@@ -90,7 +104,6 @@ func (c *checker) namespaceLabels(name string) map[string]string {
 		}
 	}
 	labels["kubernetes.io/metadata.name"] = name
-	c.nsLabels[name] = labels
 	return labels
 }
 

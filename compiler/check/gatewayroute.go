@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -323,7 +324,7 @@ func matchesAtListener(doc *mesh.Rule, l *mesh.Listener, refs []mesh.GatewayRef)
 
 // listener makes the tables of one listener.
 func (c *checker) listener(g *gate, l *mesh.Listener, bound []binding) *GatewayListener {
-	out := &GatewayListener{Gateway: g.doc.Key(), Name: l.Name, Span: l.Span, Protocol: l.Protocol, TLS: l.TLS}
+	out := &GatewayListener{Gateway: g.doc.Key(), Name: l.Section(), Span: l.Span, Protocol: l.Protocol, TLS: l.TLS}
 	for _, h := range l.Hosts {
 		out.Hosts = append(out.Hosts, h.Name)
 	}
@@ -367,7 +368,7 @@ func (g *gate) redirect(l *mesh.Listener) *Rule {
 		to.Port = 0 // both are left out of an authority
 	}
 	return &Rule{
-		ID: g.doc.ID() + "/" + l.Name + "/redirect", Name: "redirect", Span: l.Span, Origin: g.doc.Origin,
+		ID: g.doc.ID() + "/" + l.Section() + "/redirect", Name: "redirect", Span: l.Span, Origin: g.doc.Origin,
 		Matches: []mesh.Match{{Span: l.Span}}, Redirect: to,
 	}
 }
@@ -428,7 +429,7 @@ func (c *checker) oneRoute(g *gate, l *mesh.Listener, host string, all []binding
 		}
 		d := diag.Diagnostic{
 			Code: DuplicateHost, Severity: diag.Error, Span: hostAt(b.doc, host),
-			Message: fmt.Sprintf("host %s at listener %s of gateway %s already has the route %s, which hides this one", host, describe(l.Name), g.doc.Key(), first.Object()),
+			Message: fmt.Sprintf("host %s at listener %s of gateway %s already has the route %s, which hides this one", host, describe(l.Section()), g.doc.Key(), first.Object()),
 			Related: []diag.Related{{Span: hostAt(first, host), Message: "the route that is used"}},
 			Fix:     &diag.Fix{Message: "make one document of the two: the order of rules is visible only within one"},
 		}
@@ -558,6 +559,9 @@ func (c *checker) nowhere(doc *mesh.Route) {
 // unknownGateway reports a gateway that nobody declares; assumed is true where it
 // exists elsewhere.
 func (c *checker) unknownGateway(doc *mesh.Route, ref mesh.GatewayRef) (assumed bool) {
+	if ref.Set {
+		return c.unknownSet(doc, ref)
+	}
 	if c.opt.AssumeExternal || doc.Dialect == mesh.GatewayAPI && c.in.foreign[ref.Key()] {
 		return true
 	}
@@ -583,8 +587,12 @@ func (c *checker) unknownGateway(doc *mesh.Route, ref mesh.GatewayRef) (assumed 
 
 func (c *checker) unknownListener(doc *mesh.Route, ref mesh.GatewayRef, g *mesh.Gateway) {
 	var names []string
+	parent, whole := "gateway", mesh.GatewayRef{Set: ref.Set, Namespace: ref.Namespace, Name: ref.Name}
+	if ref.Set {
+		parent = "ListenerSet"
+	}
 	for _, l := range g.Listeners {
-		if l.Name != "" {
+		if l.Name != "" && whole.Names(l) {
 			names = append(names, l.Name)
 		}
 	}
@@ -594,7 +602,7 @@ func (c *checker) unknownListener(doc *mesh.Route, ref mesh.GatewayRef, g *mesh.
 	}
 	report(&c.now, doc.Origin, diag.Diagnostic{
 		Code: UnknownGateway, Severity: diag.Error, Span: ref.Span,
-		Message: fmt.Sprintf("gateway %s has no %s; it has %s", ref.Key(), what, strings.Join(names, ", ")),
+		Message: fmt.Sprintf("%s %s has no %s; it has %s", parent, ref.Key(), what, cmp.Or(strings.Join(names, ", "), "none")),
 		Related: []diag.Related{{Span: g.Span, Message: "the gateway"}},
 		Fix:     suggest(ref.Listener, names),
 	})

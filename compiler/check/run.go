@@ -45,6 +45,7 @@ func (c *checker) all(fragments []*mesh.Fragment) {
 	c.named = map[string][]*node{}
 	c.in = collect(c.unique(fragments))
 	c.foreignGateways()
+	c.listenerSets()
 	c.settle()
 	c.reuse()
 	c.workloads()

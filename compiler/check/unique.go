@@ -99,6 +99,8 @@ func originOf(f *mesh.Fragment) (o mesh.Origin, ok bool) {
 		return f.ServiceAccounts[0].Origin, true
 	case len(f.Gateways) > 0:
 		return f.Gateways[0].Origin, true
+	case len(f.ListenerSets) > 0:
+		return f.ListenerSets[0].Origin, true
 	case len(f.GatewayClasses) > 0:
 		return f.GatewayClasses[0].Origin, true
 	case len(f.Routes) > 0:

@@ -24,15 +24,17 @@ type Status struct {
 // RouteStatus is what becomes of a route of the Gateway API at one of its parents.
 type RouteStatus struct {
 	Object     string      `json:"object"` // "HTTPRoute shop/catalog"
-	Parent     string      `json:"parent"` // "Service shop/catalog" or "Gateway shop/edge", with "/listener" and ":8080" where it is about one
+	Parent     string      `json:"parent"` // "Service shop/catalog", "Gateway shop/edge" or "ListenerSet shop/more", with "/listener" and ":8080" where it is about one
 	Conditions []Condition `json:"conditions"`
 }
 
-// GatewayStatus is what becomes of a Gateway.
+// GatewayStatus is what becomes of a Gateway, or of a ListenerSet.
 type GatewayStatus struct {
-	Object     string           `json:"object"` // "Gateway shop/edge"
+	Object     string           `json:"object"` // "Gateway shop/edge", "ListenerSet shop/more"
 	Conditions []Condition      `json:"conditions"`
 	Listeners  []ListenerStatus `json:"listeners"`
+	// AttachedListenerSets are those that a Gateway takes and that are accepted.
+	AttachedListenerSets int `json:"attachedListenerSets,omitempty"`
 }
 
 // ListenerStatus is one of GatewayStatus.listeners.

@@ -19,7 +19,7 @@ func TestUnsupported(t *testing.T) {
 		{"networking.istio.io/v2", "VirtualService", "write apiVersion networking.istio.io/v1 "},
 		{"security.istio.io/v1", "RequestAuthentication", "tokens are not verified yet"},
 		{"extensions.istio.io/v1alpha1", "WasmPlugin", "remove it: there is no native way"},
-		{"gateway.networking.k8s.io/v1", "ListenerSet", "write its listeners into the Gateway"},
+		{"gateway.networking.k8s.io/v1", "UDPRoute", "remove it"},
 		{"gateway.networking.k8s.io/v1", "HTTPRout", "did you mean HTTPRoute?"},
 	} {
 		text := "apiVersion: " + test.version + "\nkind: " + test.kind + "\nmetadata: {name: x, namespace: y}\n"

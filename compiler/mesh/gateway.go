@@ -15,10 +15,30 @@ type Gateway struct {
 	Selector     map[string]string
 	AnyNamespace bool
 	// Class names the GatewayClass of a Gateway API's gateway.
-	Class     string
-	ClassAt   source.Span
+	Class   string
+	ClassAt source.Span
+	// Sets are the namespaces whose ListenerSets add listeners; nil: none.
+	Sets      *SetNamespaces
 	Listeners []*Listener
 }
+
+// SetNamespaces are namespaces of ListenerSets: every one, those with labels, or else
+// the gateway's own (Gateway API, allowedListeners).
+type SetNamespaces struct {
+	Any    bool
+	Labels *LabelSelector
+}
+
+// ListenerSet adds listeners to a Gateway, of which another team may be the owner
+// (Gateway API, GEP-1713).
+type ListenerSet struct {
+	Origin
+	Gateway   GatewayRef
+	Listeners []*Listener
+}
+
+// Key is "namespace/name".
+func (s *ListenerSet) Key() string { return s.Namespace + "/" + s.Name }
 
 // GatewayController is the controller of the GatewayClasses whose gateways are ours.
 const GatewayController = "mesh-compile.dev/gateway"
@@ -71,7 +91,18 @@ type Listener struct {
 	RouteKinds []string
 	// RedirectToHTTPS answers every request of an HTTP listener with 301.
 	RedirectToHTTPS bool
-	Span            source.Span
+	// Set is the ListenerSet that has the listener; nil: the gateway itself.
+	Set  *Origin
+	Span source.Span
+}
+
+// Section names the listener among all of its gateway: those of a ListenerSet are
+// "namespace/set/name".
+func (l *Listener) Section() string {
+	if l.Set != nil {
+		return l.Set.Namespace + "/" + l.Set.Name + "/" + l.Name
+	}
+	return l.Name
 }
 
 // ListenerHost is a host of a listener: lower case, a name, "*.name" or "*".
@@ -119,19 +150,23 @@ type FileRef struct {
 	Span source.Span
 }
 
-// GatewayRef binds a route to a gateway.
+// GatewayRef binds a route to a gateway, or to the listeners of a ListenerSet.
 type GatewayRef struct {
+	Set             bool // a ListenerSet is meant
 	Namespace, Name string
 	Listener        string // by name; "": all
 	Port            uint32 // 0: all
 	Span            source.Span
 }
 
-// Key is "namespace/name" of the gateway.
+// Key is "namespace/name" of the gateway or ListenerSet.
 func (r GatewayRef) Key() string { return r.Namespace + "/" + r.Name }
 
 // Names reports whether a listener of the gateway is among those that are meant.
 func (r GatewayRef) Names(l *Listener) bool {
+	if r.Set != (l.Set != nil) || r.Set && r.Key() != l.Set.Namespace+"/"+l.Set.Name {
+		return false
+	}
 	return (r.Listener == "" || r.Listener == l.Name) && (r.Port == 0 || r.Port == l.Port)
 }
 

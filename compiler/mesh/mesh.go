@@ -58,6 +58,7 @@ type Fragment struct {
 	ServiceAccounts []*ServiceAccount
 	Gateways        []*Gateway
 	GatewayClasses  []*GatewayClass
+	ListenerSets    []*ListenerSet
 	Routes          []*Route
 	TrafficPolicies []*TrafficPolicy
 	AccessPolicies  []*AccessPolicy

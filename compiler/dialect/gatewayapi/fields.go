@@ -89,6 +89,11 @@ var fields = map[string]use{
 	"ListenerTLSConfig": {reads: "mode certificateRefs", refuses: map[string]string{
 		"options": "leave it out; a native MeshGateway says minVersion, maxVersion and cipherSuites",
 	}},
+	"ListenerSetSpec":          {reads: "parentRef listeners"},
+	"ParentGatewayReference":   {reads: "group kind name namespace"},
+	"ListenerEntry":            {reads: "name hostname port protocol tls allowedRoutes"},
+	"AllowedListeners":         {reads: "namespaces"},
+	"ListenerNamespaces":       {reads: "from selector"},
 	"SecretObjectReference":    {reads: "group kind name namespace"},
 	"AllowedRoutes":            {reads: "namespaces kinds"},
 	"RouteNamespaces":          {reads: "from selector"},
@@ -99,8 +104,6 @@ var fields = map[string]use{
 	"GatewaySpecAddress":       {reads: "type value"},
 	"GatewayInfrastructure":    {reads: "labels annotations parametersRef"},
 	"LocalParametersReference": {reads: "group kind name"},
-	"AllowedListeners":         {reads: "namespaces"},
-	"ListenerNamespaces":       {reads: "from selector"},
 
 	"ReferenceGrantSpec": {reads: "from to"},
 	"ReferenceGrantFrom": {reads: "group kind namespace"},

@@ -32,6 +32,18 @@ func (t *translator) gateway(spec *load.Node) {
 		WorkloadAt: t.At(t.Doc.Root.Get("metadata"), "name"),
 		Class:      spec.TextOf("gatewayClassName"), ClassAt: t.At(spec, "gatewayClassName"),
 	}
+	t.servedIn = t.Namespace
+	g.Listeners = t.listeners(spec)
+	g.Sets = t.allowedListeners(spec.Get("allowedListeners").Get("namespaces"))
+	t.ineffective(spec, "addresses", "they are those of the Service in front of the gateway's pods")
+	for _, key := range []string{"labels", "annotations", "parametersRef"} {
+		t.ineffective(spec.Get("infrastructure"), key, "nothing is created for a gateway; its Deployment and Service are yours")
+	}
+	t.out.Gateways = []*mesh.Gateway{g}
+}
+
+// listeners reads those of a Gateway or ListenerSet.
+func (t *translator) listeners(spec *load.Node) (out []*mesh.Listener) {
 	names := map[string]source.Span{}
 	for _, n := range spec.ItemsOf("listeners") {
 		before := len(t.Diags)
@@ -40,18 +52,13 @@ func (t *translator) gateway(spec *load.Node) {
 			t.Diags[i].Section = l.Name
 		}
 		if t.unique(names, l.Name, t.At(n, "name"), "listener "+l.Name) {
-			g.Listeners = append(g.Listeners, l)
+			out = append(out, l)
 		}
 	}
 	if len(spec.ItemsOf("listeners")) == 0 {
-		t.Wrong(t.At(spec, "listeners"), "the Gateway has no listeners")
+		t.Wrong(t.At(spec, "listeners"), "the %s has no listeners", t.Kind)
 	}
-	t.ineffective(spec, "addresses", "they are those of the Service in front of the gateway's pods")
-	t.ineffective(spec, "allowedListeners", "ListenerSets are not read")
-	for _, key := range []string{"labels", "annotations", "parametersRef"} {
-		t.ineffective(spec.Get("infrastructure"), key, "nothing is created for a gateway; its Deployment and Service are yours")
-	}
-	t.out.Gateways = []*mesh.Gateway{g}
+	return out
 }
 
 // ineffective warns of a field that changes nothing here. A gateway of another
@@ -151,6 +158,12 @@ func (t *translator) certificate(n *load.Node) (mesh.FileRef, bool) {
 		d := t.Unsupported(t.At(n, "kind"), "certificate of kind %s (%s) is not supported", kind, orCore(groupName))
 		d.Reason = string(gateway.ListenerReasonInvalidCertificateRef)
 		d.SetFix("name a Secret, which is a directory beside the gateway's agent")
+		return mesh.FileRef{}, false
+	}
+	if t.Namespace != t.servedIn {
+		d := t.Unsupported(t.At(n, "name"), "a certificate of a ListenerSet in another namespace than its Gateway is not supported: the files beside the gateway's agent are the Gateway's")
+		d.Reason = string(gateway.ListenerReasonRefNotPermitted)
+		d.SetFix("write the listener into the Gateway, or a ListenerSet in its namespace")
 		return mesh.FileRef{}, false
 	}
 	if namespace := textOr(n, "namespace", t.Namespace); namespace != t.Namespace && !translate.Placeholder(namespace) {

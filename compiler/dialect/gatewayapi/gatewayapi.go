@@ -2,7 +2,7 @@
 // mesh model, and HTTPRoute of Linkerd (policy.linkerd.io), which is a copy of that of
 // the Gateway API.
 //
-// In: one GatewayClass, Gateway, route or ReferenceGrant. Out: its fragment of the mesh
+// In: one GatewayClass, Gateway, ListenerSet, route or ReferenceGrant. Out: its fragment of the mesh
 // with the meaning that the specification gives it, and a diagnostic with its
 // place for every field or value that the specification forbids, that would be
 // without effect, or that we do not implement. It never looks at a second
@@ -46,6 +46,7 @@ var kinds = []kind{
 	{group, "TCPRoute", []string{"v1", "v1alpha2"}, reflect.TypeFor[gateway.TCPRouteSpec](), (*translator).tcpRoute},
 	{group, "Gateway", []string{"v1", "v1beta1"}, reflect.TypeFor[gateway.GatewaySpec](), (*translator).gateway},
 	{group, "GatewayClass", []string{"v1", "v1beta1"}, reflect.TypeFor[gateway.GatewayClassSpec](), (*translator).gatewayClass},
+	{group, "ListenerSet", []string{"v1"}, reflect.TypeFor[gateway.ListenerSetSpec](), (*translator).listenerSet},
 	{group, "ReferenceGrant", []string{"v1", "v1beta1"}, reflect.TypeFor[gateway.ReferenceGrantSpec](), (*translator).referenceGrant},
 	{linkerdGroup, "HTTPRoute", []string{"v1alpha1", "v1beta1", "v1beta2", "v1beta3"}, reflect.TypeFor[linkerdHTTPRouteSpec](), (*translator).httpRoute},
 }
@@ -67,7 +68,9 @@ type translator struct {
 	mesh.Origin
 	// guards is set for a route that is for Servers alone: it sends nothing anywhere.
 	guards bool
-	out    mesh.Fragment
+	// servedIn is the namespace of the gateway whose listeners are read.
+	servedIn string
+	out      mesh.Fragment
 }
 
 // linkerd reports a document of Linkerd's group.

@@ -2,7 +2,6 @@ package gatewayapi
 
 // natively says what to write instead of a kind that is not translated.
 var natively = map[string]string{
-	"ListenerSet":      "write its listeners into the Gateway",
 	"UDPRoute":         "remove it: proxies take TCP alone",
 	"BackendTLSPolicy": "write an ExternalService with tls for a host outside the mesh; within it the proxies use mutual TLS by themselves",
 }

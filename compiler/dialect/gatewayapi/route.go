@@ -77,9 +77,9 @@ func (t *translator) parent(n *load.Node, route *mesh.Route, seen map[string]sou
 		return
 	}
 	switch {
-	case groupName == group && kind == "Gateway" && !t.linkerd():
+	case groupName == group && (kind == "Gateway" || kind == "ListenerSet") && !t.linkerd():
 		route.Gateways = append(route.Gateways, mesh.GatewayRef{
-			Namespace: namespace, Name: name, Listener: section, Port: port, Span: t.At(n, "name"),
+			Set: kind == "ListenerSet", Namespace: namespace, Name: name, Listener: section, Port: port, Span: t.At(n, "name"),
 		})
 	case core(groupName) && kind == "Service" && !t.onlyGateways():
 		target := mesh.RouteTarget{
