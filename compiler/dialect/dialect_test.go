@@ -15,6 +15,7 @@ func TestUnsupported(t *testing.T) {
 	for _, test := range []struct{ version, kind, fix string }{
 		{"networking.istio.io/v1alpha3", "EnvoyFilter", "there is no raw Envoy configuration"},
 		{"networking.istio.io/v1", "WorkloadEntry", "write a MeshWorkload"},
+		{"networking.istio.io/v1beta1", "ProxyConfig", "remove it: a release configures a proxy that runs already; concurrency is the agent's --concurrency"},
 		{"networking.istio.io/v1", "VirtualServce", "did you mean VirtualService?"},
 		{"networking.istio.io/v2", "VirtualService", "write apiVersion networking.istio.io/v1 "},
 		{"security.istio.io/v1", "RequestAuthentication", "tokens are not verified yet"},

@@ -157,7 +157,7 @@ var fields = map[string]use{
 		"targetRefs": "write selector: {matchLabels: ...}, which selects workloads",
 	}},
 	"AuthorizationPolicy.ExtensionProvider": {reads: "name"},
-	"WorkloadSelector":                      {reads: "matchLabels"},
+	"type.WorkloadSelector":                 {reads: "matchLabels"},
 	"Rule":                                  {reads: "from to when"},
 	"Rule.From":                             {reads: "source"},
 	"Rule.To":                               {reads: "operation"},

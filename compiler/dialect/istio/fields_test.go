@@ -17,7 +17,7 @@ import (
 func TestFields(t *testing.T) {
 	reached := map[string]protoreflect.MessageDescriptor{}
 	for _, k := range kinds {
-		reach(k.spec.ProtoReflect().Descriptor(), reached)
+		reach(t, k.spec.ProtoReflect().Descriptor(), reached)
 	}
 	for name, md := range reached {
 		u, ok := fields[name]
@@ -56,9 +56,12 @@ func TestFields(t *testing.T) {
 }
 
 // reach collects the messages below fields that are read.
-func reach(md protoreflect.MessageDescriptor, found map[string]protoreflect.MessageDescriptor) {
+func reach(t *testing.T, md protoreflect.MessageDescriptor, found map[string]protoreflect.MessageDescriptor) {
 	name := messageName(md)
 	if found[name] != nil {
+		if found[name].FullName() != md.FullName() {
+			t.Errorf("%s and %s share the name %s in the table", found[name].FullName(), md.FullName(), name)
+		}
 		return
 	}
 	found[name] = md
@@ -71,7 +74,7 @@ func reach(md protoreflect.MessageDescriptor, found map[string]protoreflect.Mess
 			fd = fd.MapValue()
 		}
 		if m := fd.Message(); m != nil && m.ParentFile().Package() != "google.protobuf" {
-			reach(m, found)
+			reach(t, m, found)
 		}
 	}
 }

@@ -57,9 +57,16 @@ func (s *shape) message(n *load.Node, md protoreflect.MessageDescriptor, name st
 	s.unions(n, md)
 }
 
-// messageName is the message's name within its package, as table fields has it.
+// messageName is the message's name within its package, as table fields has it. What
+// several of Istio's APIs share begins with "type.": its WorkloadSelector has other
+// fields than the one of networking.
 func messageName(md protoreflect.MessageDescriptor) string {
-	return strings.TrimPrefix(string(md.FullName()), string(md.ParentFile().Package())+".")
+	pkg := string(md.ParentFile().Package())
+	name := strings.TrimPrefix(string(md.FullName()), pkg+".")
+	if strings.HasPrefix(pkg, "istio.type.") {
+		return "type." + name
+	}
+	return name
 }
 
 func (s *shape) refuse(f load.Field, instead string) {
