@@ -22,6 +22,8 @@ import (
 type explainFlags struct {
 	compileFlags
 	from, to, method, path string
+	gateway, sni           string
+	clientCertificate      bool
 	headers                []string
 	requests               string
 	format                 string
@@ -37,12 +39,17 @@ route, destination, rewrites and access, with the source line of every rule that
 decided. "--from none" is a caller without a mesh identity. --requests reads many,
 one JSON object a line: {"from","to","method","path","headers"}.
 
+--gateway is where a request arrives from outside the mesh; --to is then the host
+that is asked for and the gateway's port. --sni names another server in the TLS
+than the host, and --client-certificate shows one that the listener's CA signed.
+
 With the code of a finding, explain prints its page; alone, it lists them.`,
 		Example: `  mesh-compile explain policies --from shop/order --to payment:8080 --method POST --path /charges
+  mesh-compile explain policies --gateway shop/edge --to shop.example:443 --path /cart
   mesh-compile explain routeshadow`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			about := f.from != "" || f.to != "" || f.requests != ""
+			about := f.from != "" || f.to != "" || f.requests != "" || f.gateway != ""
 			switch {
 			case about && len(args) == 0:
 				return fmt.Errorf("explain needs the PATH that the request is sent in")
@@ -58,6 +65,9 @@ With the code of a finding, explain prints its page; alone, it lists them.`,
 	fs := c.Flags()
 	fs.StringVar(&f.from, "from", "", "calling workload `NS/NAME`, or none")
 	fs.StringVar(&f.to, "to", "", "`HOST:PORT` that is called")
+	fs.StringVar(&f.gateway, "gateway", "", "gateway `NS/NAME` at which the request arrives")
+	fs.StringVar(&f.sni, "sni", "", "server name `HOST` in the TLS to a gateway; the host of --to unless given")
+	fs.BoolVar(&f.clientCertificate, "client-certificate", false, "show the gateway a client's certificate")
 	fs.StringVar(&f.method, "method", "GET", "method")
 	fs.StringVar(&f.path, "path", "/", "path with query")
 	fs.StringArrayVar(&f.headers, "header", nil, "header `NAME=VALUE`; may be repeated")
@@ -159,8 +169,8 @@ func (f *explainFlags) read(stdin io.Reader) ([]reach.Request, error) {
 	if f.requests == "" {
 		return f.one()
 	}
-	if f.from != "" || f.to != "" {
-		return nil, fmt.Errorf("--requests goes without --from and --to: each line says its own")
+	if f.from != "" || f.to != "" || f.gateway != "" {
+		return nil, fmt.Errorf("--requests goes without --from, --to and --gateway: each line says its own")
 	}
 	in := stdin
 	if f.requests != "-" {
@@ -175,13 +185,22 @@ func (f *explainFlags) read(stdin io.Reader) ([]reach.Request, error) {
 }
 
 func (f *explainFlags) one() ([]reach.Request, error) {
+	if f.gateway != "" && f.from == "" {
+		f.from = reach.NoIdentity
+	}
 	if f.from == "" || f.to == "" {
 		return nil, fmt.Errorf("explain needs both --from NS/NAME (or none) and --to HOST:PORT")
 	}
 	if !strings.HasPrefix(f.path, "/") && f.path != "*" {
 		return nil, fmt.Errorf("--path %q: want a path that begins with /", f.path)
 	}
-	r := reach.Request{From: f.from, To: f.to, Method: f.method, Path: f.path, Headers: map[string][]string{}}
+	if f.gateway == "" && (f.sni != "" || f.clientCertificate) {
+		return nil, fmt.Errorf("--sni and --client-certificate are for requests at a --gateway")
+	}
+	r := reach.Request{
+		From: f.from, To: f.to, Method: f.method, Path: f.path, Headers: map[string][]string{},
+		Gateway: f.gateway, SNI: f.sni, ClientCertificate: f.clientCertificate,
+	}
 	for _, h := range f.headers {
 		name, value, ok := strings.Cut(h, "=")
 		if !ok || name == "" {
@@ -216,10 +235,19 @@ func parseRequest(line []byte) (reach.Request, error) {
 	if err := dec.Decode(&in); err != nil {
 		return reach.Request{}, err
 	}
-	if in.From == "" || in.To == "" {
-		return reach.Request{}, fmt.Errorf(`want "from" and "to"`)
+	if in.Gateway != "" && in.From == "" {
+		in.From = reach.NoIdentity
 	}
-	r := reach.Request{From: in.From, To: in.To, Method: in.Method, Path: in.Path, Headers: map[string][]string{}}
+	if in.From == "" || in.To == "" {
+		return reach.Request{}, fmt.Errorf(`want "from" (or "gateway") and "to"`)
+	}
+	if in.Gateway == "" && (in.SNI != "" || in.ClientCertificate) {
+		return reach.Request{}, fmt.Errorf(`"sni" and "clientCertificate" are for requests at a "gateway"`)
+	}
+	r := reach.Request{
+		From: in.From, To: in.To, Method: in.Method, Path: in.Path, Headers: map[string][]string{},
+		Gateway: in.Gateway, SNI: in.SNI, ClientCertificate: in.ClientCertificate,
+	}
 	for k, v := range in.Headers {
 		r.Headers[k] = []string{v}
 	}

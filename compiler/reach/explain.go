@@ -15,6 +15,7 @@ import (
 type Explanation struct {
 	Version int              `json:"version"`
 	Request ExplainedRequest `json:"request"`
+	Entry   *ExplainedEntry  `json:"entry,omitempty"` // of a request at a gateway
 	Access  ExplainedAccess  `json:"access"`
 	Route   ExplainedRoute   `json:"route"`
 }
@@ -26,6 +27,20 @@ type ExplainedRequest struct {
 	Method  string            `json:"method"`
 	Path    string            `json:"path"`
 	Headers map[string]string `json:"headers,omitempty"` // lines of one name joined by ","
+	// Gateway is "namespace/name" where the request arrives from outside the mesh; SNI
+	// the server name of its TLS, the host of To where empty.
+	Gateway           string `json:"gateway,omitempty"`
+	SNI               string `json:"sni,omitempty"`
+	ClientCertificate bool   `json:"clientCertificate,omitempty"`
+}
+
+// ExplainedEntry is the listener that took a request at a gateway; none where
+// Listener is "".
+type ExplainedEntry struct {
+	Listener string `json:"listener,omitempty"` // "namespace/gateway/listener"
+	File     string `json:"file,omitempty"`
+	Line     int    `json:"line,omitempty"`
+	SNI      string `json:"sni,omitempty"` // "" without TLS
 }
 
 // ExplainedAccess is the decision about access; "none" where the request
@@ -98,6 +113,7 @@ func Explain(r *Result, dir string) Explanation {
 	return Explanation{
 		Version: 1,
 		Request: explainRequest(&r.Request),
+		Entry:   explainEntry(r.Entry, dir),
 		Access:  explainAccess(&r.Access, dir),
 		Route:   explainRoute(r, dir),
 	}
@@ -115,7 +131,27 @@ func explainRequest(r *Request) ExplainedRequest {
 		out.Path = "/"
 	}
 	out.Headers = joinHeaders(r.Headers)
+	out.Gateway, out.SNI, out.ClientCertificate = r.Gateway, r.SNI, r.ClientCertificate
 	return out
+}
+
+func explainEntry(e *Entry, dir string) *ExplainedEntry {
+	if e == nil {
+		return nil
+	}
+	out := &ExplainedEntry{SNI: e.serverName()}
+	if l := e.Listener; l != nil {
+		out.Listener, out.File, out.Line = l.ID(), l.Span.Below(dir).File, l.Span.Start.Line
+	}
+	return out
+}
+
+// serverName is what the client's TLS names, "" without.
+func (e *Entry) serverName() string {
+	if !e.Port.TLS {
+		return ""
+	}
+	return e.SNI
 }
 
 func joinHeaders(headers map[string][]string) map[string]string {
@@ -192,15 +228,33 @@ func explainDestination(service, version string, port uint32, percent float64) E
 func Text(r *Result, dir string) string {
 	var b strings.Builder
 	q := explainRequest(&r.Request)
-	fmt.Fprintf(&b, "%s %s%s from %s\n", q.Method, q.To, q.Path, q.From)
+	if r.Entry == nil {
+		fmt.Fprintf(&b, "%s %s%s from %s\n", q.Method, q.To, q.Path, q.From)
+	} else {
+		fmt.Fprintf(&b, "%s %s%s at gateway %s\n", q.Method, q.To, q.Path, q.Gateway)
+		textEntry(&b, r.Entry, dir)
+	}
 	textRoute(&b, r, dir)
 	textAccess(&b, &r.Access, dir)
 	return b.String()
 }
 
+func textEntry(b *strings.Builder, e *Entry, dir string) {
+	b.WriteString("  entry   ")
+	if l := e.Listener; l != nil {
+		fmt.Fprintf(b, "listener %s%s", l.ID(), place(l.Span, dir))
+	} else {
+		b.WriteString("no listener")
+	}
+	if name := e.serverName(); name != "" {
+		fmt.Fprintf(b, " for server name %s", name)
+	}
+	b.WriteByte('\n')
+}
+
 func textRoute(b *strings.Builder, r *Result, dir string) {
 	route := &r.Route
-	fmt.Fprintf(b, "  route   %s", routeOutcome(route))
+	fmt.Fprintf(b, "  route   %s", routeOutcome(r))
 	if route.Rule != nil {
 		fmt.Fprintf(b, " by rule %q%s", route.Rule.Name, place(route.Rule.Span, dir))
 	}
@@ -217,7 +271,11 @@ func textRoute(b *strings.Builder, r *Result, dir string) {
 	}
 }
 
-func routeOutcome(r *Route) string {
+func routeOutcome(result *Result) string {
+	r, proxy := &result.Route, "the caller's proxy"
+	if result.Entry != nil {
+		proxy = "the gateway"
+	}
 	switch r.Action {
 	case ActionRedirect:
 		return fmt.Sprintf("%d to %s", r.Status, r.Location)
@@ -228,9 +286,9 @@ func routeOutcome(r *Route) string {
 	case r.Status == 0:
 		return "none: " + r.Reason
 	case r.Reason == "":
-		return fmt.Sprintf("answered %d by the caller's proxy", r.Status)
+		return fmt.Sprintf("answered %d by %s", r.Status, proxy)
 	}
-	return fmt.Sprintf("answered %d by the caller's proxy: %s", r.Status, r.Reason)
+	return fmt.Sprintf("answered %d by %s: %s", r.Status, proxy, r.Reason)
 }
 
 func destinationText(service, version string, port uint32) string {

@@ -30,6 +30,9 @@ func (e *Evaluator) entered(out Result, who *caller, host string, number uint32,
 	who.identity = w.Identity
 	out.Caller, out.Entry = w, &Entry{Port: port}
 	if port.TLS {
+		if m.authority == out.Request.To { // clients leave out HTTPS' default port
+			m.authority = strings.TrimSuffix(m.authority, ":443")
+		}
 		out.Entry.SNI = strings.ToLower(out.Request.SNI)
 		if out.Entry.SNI == "" {
 			out.Entry.SNI = strings.ToLower(host)
@@ -55,6 +58,7 @@ func (e *Evaluator) entered(out Result, who *caller, host string, number uint32,
 		if l != nil && l.Protocol == mesh.ListenHTTPS {
 			m.scheme = "https"
 		}
+		out.Entry.Listener = listenerOf(port, table)
 	}
 	out.Port = table.Table()
 	out.Route = e.route(out.Port, w, m)
@@ -173,6 +177,12 @@ func requestTable(entry *Entry, host string) (best *check.GatewayRoute, status u
 		}
 	}
 	return best, status
+}
+
+// listenerOf is the listener that a route table is of.
+func listenerOf(port *check.GatewayPort, table *check.GatewayRoute) *check.GatewayListener {
+	i := slices.IndexFunc(port.Listeners, func(l *check.GatewayListener) bool { return slices.Contains(l.Routes, table) })
+	return port.Listeners[i]
 }
 
 // hostOf is the name in an authority: listeners know their port.

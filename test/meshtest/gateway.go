@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -53,6 +54,9 @@ func (m *Mesh) askGateway(ctx context.Context, want *reach.Result, r envoytest.R
 func (m *Mesh) arrive(at *instance, want *reach.Result, r *envoytest.Request) (address string, err error) {
 	r.Absolute = false
 	if want.Entry.Port.TLS {
+		if r.Host == want.Request.To {
+			r.Host = strings.TrimSuffix(r.Host, ":443")
+		}
 		r.TLS, err = m.clientTLS(want)
 	}
 	return net.JoinHostPort(at.ip, strconv.Itoa(int(want.Entry.Port.Port))), err
