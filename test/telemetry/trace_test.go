@@ -50,10 +50,50 @@ func TestZipkin(t *testing.T) {
 				t.Errorf("traceparent is sent: %v", got)
 			}
 			spans := waitFor(t, len(hops), func() ([]span, error) { return zipkinTrace(t.Context(), zipkin, id) })
-			isChain(t, spans, true)
+			isChain(t, spans, "", true)
 			for _, s := range spans {
 				if s.tags["team"] != "shop" || s.tags["user"] != "ada" {
 					t.Errorf("the tags of %s %s are %v", s.kind, s.service, s.tags)
+				}
+			}
+		})
+	}
+}
+
+// TestTraceGoesOn: the trace that an application began goes on, whichever headers
+// carry it.
+func TestTraceGoesOn(t *testing.T) {
+	const parent = "b7ad6b7169203331"
+	b3 := func(trace string) http.Header {
+		return http.Header{"X-B3-Traceid": {trace}, "X-B3-Spanid": {parent}, "X-B3-Sampled": {"1"}}
+	}
+	w3c := func(trace string) http.Header {
+		return http.Header{"Traceparent": {"00-" + trace + "-" + parent + "-01"}}
+	}
+	zipkin, collector := startZipkin(t), startCollector(t)
+	for _, c := range []struct {
+		name, tracing, trace string
+		in                   func(trace string) http.Header
+		shared               bool
+	}{
+		{"b3", "provider: zipkin, propagation: b3", "0af7651916cd43dd8448eb211c80319a", b3, true},
+		{"b3 of both", "provider: zipkin, propagation: b3-w3c", "0af7651916cd43dd8448eb211c80319b", b3, true},
+		{"w3c of both", "provider: zipkin, propagation: b3-w3c", "0af7651916cd43dd8448eb211c80319c", w3c, true},
+		{"w3c", "provider: otel", "0af7651916cd43dd8448eb211c80319d", w3c, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := startShop(t, "tracing: {percent: 0, "+c.tracing+"}", map[string]string{"obs/zipkin": zipkin, "obs/otel": collector.address})
+			s.send(t, c.in(c.trace))
+			spans := waitFor(t, len(hops), func() ([]span, error) {
+				if !c.shared {
+					return collector.spans(), nil
+				}
+				return zipkinTrace(t.Context(), zipkin, c.trace)
+			})
+			isChain(t, spans, parent, c.shared)
+			for _, s := range spans {
+				if s.trace != c.trace {
+					t.Errorf("%s %s is of trace %s, want %s", s.kind, s.service, s.trace, c.trace)
 				}
 			}
 		})
@@ -68,7 +108,7 @@ func TestOpenTelemetry(t *testing.T) {
 	if headers.Get("X-B3-Traceid") != "" {
 		t.Error("B3 is sent by a tracer of OpenTelemetry")
 	}
-	isChain(t, waitFor(t, len(hops), func() ([]span, error) { return collector.spans(), nil }), false)
+	isChain(t, waitFor(t, len(hops), func() ([]span, error) { return collector.spans(), nil }), "", false)
 }
 
 // TestSampling: who comes without a decision is traced by chance, and who comes with
@@ -113,11 +153,12 @@ func TestSampling(t *testing.T) {
 	}
 }
 
-// isChain demands one trace in which each hop is the child of the one before.
-func isChain(t *testing.T, spans []span, shared bool) {
+// isChain demands one trace in which each hop is the child of the one before, and the
+// first of parent.
+func isChain(t *testing.T, spans []span, parent string, shared bool) {
 	t.Helper()
 	var got []string
-	parent, first := "", true
+	first := true
 	for len(got) < len(hops) {
 		// The server's span has the client's id where they share it, else it as its parent.
 		k := slices.IndexFunc(spans, func(s span) bool {
