@@ -1,5 +1,7 @@
 package gatewayapi
 
+//go:generate go test -count=1 -run ^TestReference$ . -update
+
 import (
 	"strings"
 )
@@ -8,9 +10,13 @@ import (
 // embedded types are its own.
 type use struct {
 	reads string // names separated by spaces
+	// warns have no effect, whatever they say, which is a warning: why.
+	warns map[string]string
 	// refuses are not implemented: what to do instead.
 	refuses map[string]string
 }
+
+const nothingCreated = "nothing is created for a gateway; its Deployment and Service are yours"
 
 const sessions = "leave it out; sticky of a native MeshRoute keeps a caller on its version"
 
@@ -81,10 +87,14 @@ var fields = map[string]use{
 
 	"GatewayClassSpec":    {reads: "controllerName parametersRef description"},
 	"ParametersReference": {reads: "group kind name namespace"},
-	"GatewaySpec": {reads: "gatewayClassName listeners addresses infrastructure allowedListeners", refuses: map[string]string{
-		"tls":          "a native MeshGateway demands client certificates; backends of the mesh are called with its own",
-		"defaultScope": "name the gateway in the routes' parentRefs",
-	}},
+	"GatewaySpec": {
+		reads: "gatewayClassName listeners infrastructure allowedListeners",
+		warns: map[string]string{"addresses": "they are those of the Service in front of the gateway's pods"},
+		refuses: map[string]string{
+			"tls":          "a native MeshGateway demands client certificates; backends of the mesh are called with its own",
+			"defaultScope": "name the gateway in the routes' parentRefs",
+		},
+	},
 	"Listener": {reads: "name hostname port protocol tls allowedRoutes"},
 	"ListenerTLSConfig": {reads: "mode certificateRefs", refuses: map[string]string{
 		"options": "leave it out; a native MeshGateway says minVersion, maxVersion and cipherSuites",
@@ -100,9 +110,11 @@ var fields = map[string]use{
 	"RouteGroupKind":           {reads: "group kind"},
 	"LabelSelector":            {reads: "matchLabels matchExpressions"},
 	"LabelSelectorRequirement": {reads: "key operator values"},
-	// Without effect, whatever they say, which is a warning.
+	"GatewayInfrastructure": {warns: map[string]string{
+		"labels": nothingCreated, "annotations": nothingCreated, "parametersRef": nothingCreated,
+	}},
+	// Of fields that have no effect.
 	"GatewaySpecAddress":       {reads: "type value"},
-	"GatewayInfrastructure":    {reads: "labels annotations parametersRef"},
 	"LocalParametersReference": {reads: "group kind name"},
 
 	"ReferenceGrantSpec": {reads: "from to"},
@@ -111,7 +123,7 @@ var fields = map[string]use{
 }
 
 // treatments is the table as shape looks it up: type, then field, true where it is
-// read.
+// read or warned of.
 var treatments = index()
 
 func index() map[string]map[string]bool {
@@ -119,6 +131,9 @@ func index() map[string]map[string]bool {
 	for name, u := range fields {
 		all[name] = map[string]bool{}
 		for field := range strings.FieldsSeq(u.reads) {
+			all[name][field] = true
+		}
+		for field := range u.warns {
 			all[name][field] = true
 		}
 	}

@@ -27,15 +27,17 @@ func TestFields(t *testing.T) {
 		for field := range strings.FieldsSeq(u.reads) {
 			times[field]++
 		}
-		for field, instead := range u.refuses {
-			times[field]++
-			if instead == "" {
-				t.Errorf("%s.%s: nothing says what to do instead", name, field)
+		for _, others := range []map[string]string{u.warns, u.refuses} {
+			for field, instead := range others {
+				times[field]++
+				if instead == "" {
+					t.Errorf("%s.%s: nothing says why, or what to do instead", name, field)
+				}
 			}
 		}
 		for _, m := range members(of) {
 			if times[m.name] != 1 {
-				t.Errorf("%s.%s is treated in %d ways, want 1", name, m.name, times[m.name])
+				t.Errorf("%s.%s is treated in %d ways, want 1: put it under reads, warns or refuses of table fields", name, m.name, times[m.name])
 			}
 			delete(times, m.name)
 		}

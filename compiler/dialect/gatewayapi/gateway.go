@@ -35,9 +35,9 @@ func (t *translator) gateway(spec *load.Node) {
 	t.servedIn = t.Namespace
 	g.Listeners = t.listeners(spec)
 	g.Sets = t.allowedListeners(spec.Get("allowedListeners").Get("namespaces"))
-	t.ineffective(spec, "addresses", "they are those of the Service in front of the gateway's pods")
+	t.ineffective(spec, "addresses", fields["GatewaySpec"].warns["addresses"])
 	for _, key := range []string{"labels", "annotations", "parametersRef"} {
-		t.ineffective(spec.Get("infrastructure"), key, "nothing is created for a gateway; its Deployment and Service are yours")
+		t.ineffective(spec.Get("infrastructure"), key, fields["GatewayInfrastructure"].warns[key])
 	}
 	t.out.Gateways = []*mesh.Gateway{g}
 }

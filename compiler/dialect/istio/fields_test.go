@@ -40,7 +40,7 @@ func TestFields(t *testing.T) {
 		for i := range md.Fields().Len() {
 			field := md.Fields().Get(i).JSONName()
 			if times[field] != 1 {
-				t.Errorf("%s.%s is treated in %d ways, want 1", name, field, times[field])
+				t.Errorf("%s.%s is treated in %d ways, want 1: put it under reads, warns or refuses of table fields", name, field, times[field])
 			}
 			delete(times, field)
 		}

@@ -1,5 +1,7 @@
 package linkerd
 
+//go:generate go test -count=1 -run ^TestReference$ . -update
+
 import (
 	"strings"
 )
