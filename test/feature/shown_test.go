@@ -49,6 +49,11 @@ var shown = map[string]func(*testing.T, *check.Mesh, *meshtest.Mesh){
 	"gatewayapi-grpc-calls": grpcRows(),
 	"linkerd-grpc":          grpcRows(grpcRetries(2), grpcTimeout),
 
+	"websocket":            webSocket,
+	"istio-websocket":      webSocket,
+	"gatewayapi-websocket": webSocket,
+	"linkerd-websocket":    webSocket,
+
 	"gatewayapi-cors":   cors,
 	"gatewayapi-mirror": shares,
 }
