@@ -15,7 +15,6 @@ type TrafficPolicy struct {
 	TrafficSettings
 	Versions []VersionPolicy
 	Ports    []PortPolicy
-	ExportTo []string
 }
 
 // VersionPolicy defines a version (Istio subset) by labels and may override

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -26,7 +27,28 @@ import (
 
 // silent are values of which a change changes nothing, by "Kind key value", with why.
 var silent = map[string]string{
-	"Assumption name edge": "a gateway's name allows a reference to it, and routes of gateways are not in the mesh",
+	"ServiceProfile ttl 5s":         "an info says that a budget of Envoy has none",
+	"ServiceProfile min 500":        "a warning says that responseClasses are not read",
+	"ServiceProfile max 599":        "a warning says that responseClasses are not read",
+	"ServiceProfile isFailure true": "a warning says that responseClasses are not read",
+	"GatewayClass description ours": "it is for people",
+	"Gateway type IPAddress":        "a warning says that addresses have no effect",
+	"Gateway value 192.0.2.1":       "a warning says that addresses have no effect",
+	"Gateway a b":                   "a warning says that infrastructure has no effect",
+	"Gateway c d":                   "a warning says that infrastructure has no effect",
+	"Gateway name http":             "the name of a port is for people",
+	"Gateway name http-redirect":    "the name of a port is for people",
+	"Gateway name https":            "the name of a port is for people",
+	"Gateway name https-two":        "the name of a port is for people",
+	"Gateway name tls":              "the name of a port is for people",
+	"Gateway name tcp":              "the name of a port is for people",
+	"Gateway protocol HTTP":         "HTTP2 and GRPC are the same, and others are refused beside the rest of the server",
+	"Gateway protocol TLS":          "HTTPS that passes is the same, and others are refused beside the rest of the server",
+	"Gateway hosts *":               "a connection of TCP has no host",
+	"VirtualService hosts *":        "a connection of TCP has no host",
+	"VirtualService weight 100":     "weights are relative, and this destination is alone",
+	"DestinationRule exportTo *":    "all other values are refused",
+	"Assumption name edge":          "a gateway's name allows a reference to it, and routes of gateways are not in the mesh",
 }
 
 // unsupported are fields that testdata/every cannot have, because they are refused
@@ -84,15 +106,24 @@ func (m *meaning) equal(o *meaning) bool {
 		[]any{o.tests, o.invariants, o.waivers, o.found}, cmpopts.IgnoreTypes(source.Span{}), cmp.AllowUnexported(mesh.Test{}))
 }
 
-// TestNothingIsDropped changes each value of every supported field of the native
-// kinds to others that it takes. One of them must change what the repository
-// says, or be refused: a value that never matters was dropped in silence.
+// TestNothingIsDropped changes each value of every supported field of every dialect
+// to others that it takes. One of them must change what the repository says, or be
+// refused: a value that never matters was dropped in silence.
 func TestNothingIsDropped(t *testing.T) {
-	r := parse(t, "every", os.DirFS("testdata/every"))
+	for _, dir := range []string{"every", "istio", "gatewayapi", "linkerd"} {
+		t.Run(dir, func(t *testing.T) {
+			t.Parallel()
+			nothingIsDropped(t, filepath.Join("testdata", dir))
+		})
+	}
+}
+
+func nothingIsDropped(t *testing.T, dir string) {
+	r := parse(t, "every", os.DirFS(dir))
 	base, refused := meaningOf(t, r)
 	if refused != "" {
 		_, diags := compiler.Compile(r.render(t), compiler.Options{})
-		t.Fatalf("testdata/every does not compile: %s", first(diags))
+		t.Fatalf("%s does not compile: %s", dir, first(diags))
 	}
 	for _, file := range slices.Sorted(maps.Keys(r.files)) {
 		for _, doc := range r.files[file] {
@@ -195,7 +226,7 @@ var vocabulary = []string{
 	"least-request", "random", "overflow", "no-healthy-endpoint", "connect-failure", "reset", "5xx", "static", "dns",
 	"10.9.0.0/16", "10.9.0.1", "v1", "v2", "catalog", "inventory", "old", "web", "shop", "lab", "a.test", "https://c.test", "https", "spiffe://third/y",
 	"1.2", "1.3", "mutual", "optional-mutual", "terminate", "front", "pass", "tls",
-	"ECDHE-RSA-AES128-GCM-SHA256", "fedcba9876543210", "weights", "eu", "us", "SameSite", "catalog-v1", "bank", "ledger",
+	"HTTP", "HTTPS", "TCP", "TLS", "*", "ECDHE-RSA-AES128-GCM-SHA256", "fedcba9876543210", "weights", "eu", "us", "SameSite", "catalog-v1", "bank", "ledger",
 }
 
 // TestEveryFieldIsThere holds testdata/every to the types.

@@ -15,8 +15,8 @@ func (t *translator) destinationRule(spec *load.Node) {
 		Origin:          t.Origin,
 		TrafficSettings: t.trafficSettings(policy),
 		Ports:           t.portPolicies(policy),
-		ExportTo:        t.exportTo(spec),
 	}
+	t.exportedToAll(spec)
 	host := spec.Get("host")
 	switch {
 	case host == nil || host.Kind != load.String || host.Text == "":
@@ -35,6 +35,18 @@ func (t *translator) destinationRule(spec *load.Node) {
 		p.Versions = append(p.Versions, t.subset(n, seen))
 	}
 	t.out.TrafficPolicies = []*mesh.TrafficPolicy{p}
+}
+
+// exportedToAll refuses what only some namespaces are to see: a service's settings are
+// those of all its clients.
+func (t *translator) exportedToAll(spec *load.Node) {
+	for _, namespace := range t.exportTo(spec) {
+		if namespace != "*" {
+			d := t.Unsupported(t.At(spec, "exportTo"), "exportTo of a DestinationRule other than * is not supported: its settings would hold for clients of all namespaces")
+			d.SetFix(`remove exportTo, or write exportTo: ["*"]`)
+			return
+		}
+	}
 }
 
 // subset defines a version. Without labels it is every endpoint of the host.
