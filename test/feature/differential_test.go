@@ -29,7 +29,7 @@ func TestDifferential(t *testing.T) {
 		}
 	}
 	for _, name := range []string{
-		"access", "caller", "external", "gatewayapi-consumer", "gatewayapi-headers", "gatewayapi-match", "gatewayapi-precedence", "gatewayapi-redirect", "headers", "istio-access", "istio-route", "linkerd-access", "match", "normalize", "path", "redirect", "rewrite", "scope",
+		"access", "caller", "external", "gatewayapi-consumer", "gatewayapi-headers", "gatewayapi-match", "gatewayapi-precedence", "gatewayapi-redirect", "gatewayapi-rewrite", "headers", "istio-access", "istio-route", "linkerd-access", "match", "normalize", "path", "redirect", "rewrite", "scope",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
