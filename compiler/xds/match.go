@@ -13,11 +13,14 @@ import (
 )
 
 // routeMatches returns the Envoy matches that together mean m: more than one
-// only where an inverted comparison also holds for the empty value.
+// where an inverted comparison needs a match of its own for what is absent.
 func (p *packer) routeMatches(m *mesh.Match) []*routev3.RouteMatch {
 	out := []*routev3.RouteMatch{p.routeMatch(m)}
 	for _, h := range headerMatches(m) {
 		out = addHeader(out, h)
+	}
+	for i := range m.Query {
+		out = p.addQuery(out, &m.Query[i])
 	}
 	return out
 }
@@ -30,9 +33,6 @@ func (p *packer) routeMatch(m *mesh.Match) *routev3.RouteMatch {
 	}
 	if len(m.Methods) > 0 {
 		out.Headers = append(out.Headers, envoymatch.AnyOf(":method", m.Methods))
-	}
-	for _, q := range m.Query {
-		out.QueryParameters = append(out.QueryParameters, p.queryMatch(q))
 	}
 	for _, c := range m.Cookies {
 		out.Cookies = append(out.Cookies, cookieMatch(c))
@@ -123,17 +123,58 @@ func setSegmentPrefix(out *routev3.RouteMatch, prefix string) {
 	out.PathSpecifier = &routev3.RouteMatch_PathSeparatedPrefix{PathSeparatedPrefix: prefix}
 }
 
-func (p *packer) queryMatch(q mesh.HeaderMatch) *routev3.QueryParameterMatcher {
-	out := &routev3.QueryParameterMatcher{Name: q.Name}
-	if q.Kind == mesh.Present {
-		out.QueryParameterMatchSpecifier = &routev3.QueryParameterMatcher_PresentMatch{PresentMatch: !q.Invert}
-		return out
+// addQuery adds a query parameter's condition to every match. Envoy's
+// QueryParameterMatcher has no invert_match: the negation of a value is the
+// parameter's absence, a match of its own, or a value that is another one.
+func (p *packer) addQuery(matches []*routev3.RouteMatch, q *mesh.HeaderMatch) []*routev3.RouteMatch {
+	ways := []*routev3.QueryParameterMatcher{p.queryMatch(q)}
+	if q.Invert && q.Kind != mesh.Present {
+		ways = append(ways, queryPresent(q.Name, false))
 	}
-	if q.Invert {
-		p.fail(fmt.Errorf("query parameter %q: Envoy cannot negate its comparison", q.Name))
+	var out []*routev3.RouteMatch
+	for _, way := range ways {
+		for _, m := range matches {
+			out = append(out, withQuery(m, way))
+		}
 	}
-	out.QueryParameterMatchSpecifier = &routev3.QueryParameterMatcher_StringMatch{StringMatch: envoymatch.String(q.StringMatch)}
 	return out
+}
+
+// withQuery shares all but the list of query parameters.
+func withQuery(m *routev3.RouteMatch, q *routev3.QueryParameterMatcher) *routev3.RouteMatch {
+	return &routev3.RouteMatch{
+		PathSpecifier: m.PathSpecifier, CaseSensitive: m.CaseSensitive, Grpc: m.Grpc,
+		QueryParameters: append(m.QueryParameters[:len(m.QueryParameters):len(m.QueryParameters)], q),
+		Cookies:         m.Cookies, Headers: m.Headers,
+	}
+}
+
+// queryMatch compares a parameter that is there.
+func (p *packer) queryMatch(q *mesh.HeaderMatch) *routev3.QueryParameterMatcher {
+	value := q.StringMatch
+	switch {
+	case q.Kind == mesh.Present:
+		return queryPresent(q.Name, !q.Invert)
+	case q.Invert:
+		pattern, ok := envoymatch.Negation(value)
+		if !ok {
+			p.fail(fmt.Errorf("query parameter %q: Envoy cannot negate its comparison", q.Name))
+		}
+		value = mesh.StringMatch{Kind: mesh.Regex, Value: pattern}
+	}
+	return &routev3.QueryParameterMatcher{
+		Name: q.Name,
+		QueryParameterMatchSpecifier: &routev3.QueryParameterMatcher_StringMatch{
+			StringMatch: envoymatch.String(value),
+		},
+	}
+}
+
+func queryPresent(name string, present bool) *routev3.QueryParameterMatcher {
+	return &routev3.QueryParameterMatcher{
+		Name:                         name,
+		QueryParameterMatchSpecifier: &routev3.QueryParameterMatcher_PresentMatch{PresentMatch: present},
+	}
 }
 
 // cookieMatch: an absent cookie makes Envoy's comparison false, so that an

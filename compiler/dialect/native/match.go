@@ -163,14 +163,22 @@ func (t *translator) valueMatches(n *load.Node, key string) []mesh.HeaderMatch {
 			t.Wrong(f.KeySpan, "%s has an empty name", key)
 		}
 		m, invert := t.valueMatch(f.Value)
-		if key == "query" && invert && m.Kind != mesh.Present {
-			// Envoy: QueryParameterMatcher has no invert_match.
-			d := t.Unsupported(t.At(f.Value, "invert"), "invert of the query parameter %q is not supported yet: Envoy cannot negate its comparison", f.Key)
-			d.Fix = &diag.Fix{Message: "match the parameter without invert in an earlier rule, or negate present"}
+		if key == "query" && invert {
+			t.negatable(f, m)
 		}
 		out = append(out, mesh.HeaderMatch{Name: f.Key, StringMatch: m, Invert: invert})
 	}
 	return out
+}
+
+// negatable refuses what Envoy cannot negate: its QueryParameterMatcher has no
+// invert_match, and an RE2 expression has no negation.
+func (t *translator) negatable(f load.Field, m mesh.StringMatch) {
+	if m.Negatable() || m.Kind == mesh.Present {
+		return
+	}
+	d := t.Unsupported(t.At(f.Value, "invert"), "invert of the query parameter %q is not supported here: Envoy negates only present, and exact, prefix or suffix of at most 256 characters", f.Key)
+	d.Fix = &diag.Fix{Message: "match the parameter without invert in an earlier rule"}
 }
 
 func (t *translator) valueMatch(n *load.Node) (m mesh.StringMatch, invert bool) {
