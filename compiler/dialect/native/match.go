@@ -153,6 +153,7 @@ func (t *translator) headerName(name string, f load.Field) bool {
 // must be lower case.
 func (t *translator) valueMatches(n *load.Node, key string) []mesh.HeaderMatch {
 	var out []mesh.HeaderMatch
+	inverted := 0
 	for _, f := range n.Get(key).Entries() {
 		switch {
 		case key == "headers":
@@ -165,11 +166,20 @@ func (t *translator) valueMatches(n *load.Node, key string) []mesh.HeaderMatch {
 		m, invert := t.valueMatch(f.Value)
 		if key == "query" && invert {
 			t.negatable(f, m)
+			if m.Kind != mesh.Present {
+				inverted++
+			}
+			if inverted > mostInvertedParameters {
+				t.Unsupported(t.At(f.Value, "invert"), "more than %d inverted query parameters in one match are not supported: each doubles its routes in Envoy", mostInvertedParameters)
+			}
 		}
 		out = append(out, mesh.HeaderMatch{Name: f.Key, StringMatch: m, Invert: invert})
 	}
 	return out
 }
+
+// mostInvertedParameters of one match make 16 routes.
+const mostInvertedParameters = 4
 
 // negatable refuses what Envoy cannot negate: its QueryParameterMatcher has no
 // invert_match, and an RE2 expression has no negation.
