@@ -29,6 +29,7 @@ func Run(fragments []*mesh.Fragment, opt Options) (*Mesh, diag.List) {
 	if opt.Previous != nil && opt.Previous.state != nil {
 		c.prev = opt.Previous.state
 	}
+	fragments = c.delegate(fragments)
 	if !c.amend(fragments) {
 		c.all(fragments)
 	}

@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/mesh-compile/mesh-compile/compiler/source"
@@ -114,8 +115,23 @@ type Route struct {
 	Gateways []GatewayRef
 	Hosts    []HostName
 	OffMesh  bool
+	// Delegate is set where the route is about nothing itself: its rules are those of
+	// rules of other routes that name it.
+	Delegate bool
 	// ExportTo are the namespaces that see the route; nil: all.
 	ExportTo []string
+}
+
+// Identify gives every rule an id of its own: Istio lets rules share a name.
+func (r *Route) Identify() {
+	times := map[string]int{}
+	for _, rule := range r.Rules {
+		times[rule.Name]++
+		if again := times[rule.Name]; again > 1 {
+			rule.Name += "#" + strconv.Itoa(again)
+		}
+		rule.ID = r.ID() + "/" + rule.Name
+	}
 }
 
 // RouteTarget is what a route is about.
@@ -141,6 +157,9 @@ type Rule struct {
 	To       []Destination
 	Redirect *Redirect
 	Respond  *Respond
+	// DelegateTo names the route whose rules stand in the place of this one: package
+	// check puts them there.
+	DelegateTo *Ref
 	// TotalWeight is what the weights of To must sum to (native); 0: they are
 	// relative.
 	TotalWeight uint32

@@ -1,6 +1,7 @@
 package istio
 
 import (
+	"cmp"
 	"encoding/base64"
 	"regexp"
 	"slices"
@@ -53,7 +54,8 @@ func (t *translator) action(n *load.Node, r *mesh.Rule, f *load.Field) {
 		r.Redirect = t.redirect(f.Value, n)
 	case "directResponse":
 		r.Respond = t.directResponse(f.Value)
-	case "delegate": // the shape refuses it; beside it Istio takes what else a rule says
+	case "delegate": // beside it Istio takes what else a rule says, for the delegate's rules
+		r.DelegateTo = t.delegate(f.Value)
 		return
 	}
 	for _, key := range []string{"fault", "rewrite"} {
@@ -64,6 +66,15 @@ func (t *translator) action(n *load.Node, r *mesh.Rule, f *load.Field) {
 			t.Warn(other.KeySpan, "%s has no effect beside %s: the request is not sent on", key, f.Key)
 		}
 	}
+}
+
+// delegate names the VirtualService whose rules stand here.
+func (t *translator) delegate(n *load.Node) *mesh.Ref {
+	ref := &mesh.Ref{Name: n.TextOf("name"), Namespace: cmp.Or(n.TextOf("namespace"), t.Namespace), Span: n.Span}
+	if ref.Name == "" {
+		t.Wrong(n.Span, "the delegate has no name")
+	}
+	return ref
 }
 
 // weighted reads one destination of a split.

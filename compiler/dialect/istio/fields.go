@@ -51,12 +51,10 @@ var fields = map[string]use{
 	}},
 	"RouteDestination": {reads: "destination weight"},
 	"HTTPRoute": {
-		reads: "name match route redirect directResponse rewrite timeout retries fault mirror mirrors mirrorPercentage corsPolicy headers",
+		reads: "name match route redirect directResponse rewrite timeout retries fault mirror mirrors mirrorPercentage corsPolicy headers delegate",
 		warns: map[string]string{"mirrorPercent": "write mirrorPercentage: {value: ...}"},
-		refuses: map[string]string{
-			"delegate": "write the delegate's rules in this VirtualService",
-		},
 	},
+	"Delegate": {reads: "name namespace"},
 	"HTTPMatchRequest": {
 		reads: "name uri scheme method authority headers port sourceLabels gateways queryParams ignoreUriCase withoutHeaders sourceNamespace statPrefix",
 	},

@@ -3,7 +3,6 @@ package istio
 import (
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode"
 
@@ -29,7 +28,7 @@ func (t *translator) virtualService(spec *load.Node) {
 	for i, n := range spec.ItemsOf("http") {
 		route.Rules = append(route.Rules, t.rules(n, translate.RuleName(n, i))...)
 	}
-	identify(route)
+	route.Identify()
 	t.connectionRules(spec, route)
 	t.out.Routes = []*mesh.Route{route}
 }
@@ -38,8 +37,7 @@ func (t *translator) virtualService(spec *load.Node) {
 // document's namespace.
 func (t *translator) hosts(spec *load.Node, route *mesh.Route) {
 	if len(spec.ItemsOf("hosts")) == 0 {
-		d := t.Wrong(t.At(spec, "hosts"), "the VirtualService has no hosts")
-		d.SetFix("write hosts: [the-service]; a delegate or a patch of another VirtualService is not supported")
+		t.delegated(spec, route)
 		return
 	}
 	seen := map[string]source.Span{}
@@ -58,6 +56,23 @@ func (t *translator) hosts(spec *load.Node, route *mesh.Route) {
 			}
 		}
 	}
+}
+
+// delegated is for a document without hosts: rules for others to delegate to. Its
+// gateways are those of the root, and only http can be delegated (Istio, Delegate).
+func (t *translator) delegated(spec *load.Node, route *mesh.Route) {
+	if len(spec.ItemsOf("http")) == 0 {
+		d := t.Wrong(t.At(spec, "hosts"), "the VirtualService has no hosts")
+		d.SetFix("write hosts: [the-service]")
+		return
+	}
+	for _, key := range []string{"gateways", "tls", "tcp"} {
+		if len(spec.ItemsOf(key)) > 0 {
+			d := t.Wrong(t.At(spec, key), "the VirtualService has no hosts, which makes it a delegate, and a delegate has no %s", key)
+			d.SetFix("write hosts: [the-service], or remove " + key)
+		}
+	}
+	route.Delegate, route.OffMesh, route.Gateways = true, true, nil
 }
 
 // ref names a service by its host.
@@ -141,18 +156,6 @@ func (t *translator) gatewayName(n *load.Node) string {
 	return namespace + "/" + name
 }
 
-// identify gives every rule an id of its own: Istio lets rules share a name.
-func identify(route *mesh.Route) {
-	times := map[string]int{}
-	for _, r := range route.Rules {
-		times[r.Name]++
-		if again := times[r.Name]; again > 1 {
-			r.Name += "#" + strconv.Itoa(again)
-		}
-		r.ID = route.ID() + "/" + r.Name
-	}
-}
-
 // printableNames checks names that become part of ids, logs and metrics.
 func (t *translator) printableNames(n *load.Node) {
 	for _, named := range slices.Concat(n.ItemsOf("match"), []*load.Node{n}) {
@@ -177,7 +180,7 @@ func (t *translator) rules(n *load.Node, name string) []*mesh.Rule {
 		return []*mesh.Rule{r}
 	}
 	var out []*mesh.Rule
-	named := slices.ContainsFunc(list, func(m *load.Node) bool { return m.TextOf("name") != "" })
+	named := r.DelegateTo == nil && slices.ContainsFunc(list, func(m *load.Node) bool { return m.TextOf("name") != "" })
 	for i, m := range list {
 		match := t.match(m)
 		switch {
