@@ -85,7 +85,7 @@ var reasons = []reason{
 	{"unsupported", `^field workloadSelector is `, ``,
 		"a DestinationRule for some clients alone is not supported"},
 	{"unknowndestination", `which could be a delegate$`, `fluxcd__flagger`,
-		"the delegate is made by Flagger, and is no document of its own"},
+		"the delegate stands in the next snippet of the page, and each is compiled alone"},
 	{"value", `^the VirtualService has no (hosts|http rules)`, `Aias00__istio\.io`,
 		"the documentation leaves out a part of the document, without which Istio refuses it as well"},
 	{"value", `\$[A-Z_]+`, ``,
