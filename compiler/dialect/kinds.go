@@ -39,6 +39,7 @@ var unrestricting = []string{
 	"networking.istio.io Gateway",
 	"networking.istio.io ServiceEntry",
 	"networking.istio.io VirtualService",
+	"telemetry.istio.io Telemetry",
 
 	// Without a translator. Gateways and what is bound to them are of an ingress that
 	// is not ours.
@@ -46,7 +47,6 @@ var unrestricting = []string{
 	"networking.istio.io Sidecar", // as uses and egress of a MeshWorkload
 	"networking.istio.io WorkloadEntry",
 	"networking.istio.io WorkloadGroup",
-	"telemetry.istio.io Telemetry",
 	"gateway.networking.k8s.io BackendTLSPolicy",
 	"gateway.networking.k8s.io GRPCRoute",
 	"gateway.networking.k8s.io Gateway",

@@ -175,6 +175,32 @@ var fields = map[string]use{
 	"Condition":                    {reads: "key values notValues"},
 	"PeerAuthentication":           {reads: "selector mtls portLevelMtls"},
 	"PeerAuthentication.MutualTLS": {reads: "mode"},
+
+	"Telemetry": {reads: "selector tracing metrics accessLogging", refuses: map[string]string{
+		"targetRef":  "write selector: gateways and waypoints of others are not ours",
+		"targetRefs": "write selector: gateways and waypoints of others are not ours",
+	}},
+	"Tracing": {
+		reads: "match providers randomSamplingPercentage disableSpanReporting customTags useRequestIdForTraceSampling enableIstioTags",
+		refuses: map[string]string{
+			"disableContextPropagation": "remove it: each proxy passes the trace on",
+		},
+	},
+	"Tracing.TracingSelector": {reads: "mode"},
+	"Tracing.CustomTag": {reads: "literal header", refuses: map[string]string{
+		"environment": "write literal: the environment of a proxy is not the release's to tell",
+		"formatter":   "write literal or header",
+	}},
+	"Tracing.Literal":       {reads: "value"},
+	"Tracing.RequestHeader": {reads: "name defaultValue"},
+	"ProviderRef":           {reads: "name"},
+	"Metrics": {reads: "providers", refuses: map[string]string{
+		"overrides":         "remove them: every proxy keeps the same metrics with the same labels",
+		"reportingInterval": "remove it: Prometheus's scrape_interval says how often",
+	}},
+	"AccessLogging":             {reads: "match providers disabled filter"},
+	"AccessLogging.LogSelector": {reads: "mode"},
+	"AccessLogging.Filter":      {reads: "expression"},
 }
 
 // treatment of a field.

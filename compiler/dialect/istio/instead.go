@@ -10,7 +10,6 @@ var natively = map[string]string{
 	"RequestAuthentication": "tokens are not verified yet; remove it together with the policies that ask for claims",
 	"WasmPlugin":            "remove it: there is no native way to run code of your own in the proxies",
 	"TrafficExtension":      "remove it: there is no native way to run code of your own in the proxies",
-	"Telemetry":             "remove it: access logs, metrics and trace context are on for every proxy, and not configurable yet",
 }
 
 // Instead says what to write instead of a kind of Istio's that has no

@@ -1,7 +1,7 @@
 // Package istio translates documents of Istio's API groups into the mesh model.
 //
 // In: one Gateway, VirtualService, DestinationRule, ServiceEntry,
-// AuthorizationPolicy or PeerAuthentication. Out: its fragment of the mesh with the meaning that
+// AuthorizationPolicy, PeerAuthentication or Telemetry. Out: its fragment of the mesh with the meaning that
 // Istio's documentation gives it, and a diagnostic with its place for every
 // field or value that Istio would refuse, would ignore in silence, or that we do
 // not implement. It never looks at a second document: names are resolved and
@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	networking "istio.io/api/networking/v1alpha3"
 	security "istio.io/api/security/v1beta1"
+	telemetry "istio.io/api/telemetry/v1alpha1"
 
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
 	"github.com/mesh-compile/mesh-compile/compiler/dialect/translate"
@@ -33,6 +34,7 @@ type kind struct {
 var (
 	networkingVersions = []string{"networking.istio.io/v1alpha3", "networking.istio.io/v1beta1", "networking.istio.io/v1"}
 	securityVersions   = []string{"security.istio.io/v1beta1", "security.istio.io/v1"}
+	telemetryVersions  = []string{"telemetry.istio.io/v1alpha1", "telemetry.istio.io/v1"}
 
 	kinds = map[string]kind{
 		"Gateway":             {networkingVersions, &networking.Gateway{}, (*translator).gateway},
@@ -41,6 +43,7 @@ var (
 		"ServiceEntry":        {networkingVersions, &networking.ServiceEntry{}, (*translator).serviceEntry},
 		"AuthorizationPolicy": {securityVersions, &security.AuthorizationPolicy{}, (*translator).authorizationPolicy},
 		"PeerAuthentication":  {securityVersions, &security.PeerAuthentication{}, (*translator).peerAuthentication},
+		"Telemetry":           {telemetryVersions, &telemetry.Telemetry{}, (*translator).telemetry},
 	}
 )
 

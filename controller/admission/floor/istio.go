@@ -106,7 +106,6 @@ func untranslated() Policy {
 		{"networking.istio.io", "WorkloadEntry", "workloadentries", networking},
 		{"networking.istio.io", "WorkloadGroup", "workloadgroups", networking},
 		{"security.istio.io", "RequestAuthentication", "requestauthentications", security},
-		{"telemetry.istio.io", "Telemetry", "telemetries", []string{"v1", "v1alpha1"}},
 		{"extensions.istio.io", "TrafficExtension", "trafficextensions", []string{"v1alpha1"}},
 		{"extensions.istio.io", "WasmPlugin", "wasmplugins", []string{"v1alpha1"}},
 	}}
