@@ -118,6 +118,9 @@ func (t *translator) tracing(n *load.Node) mesh.Tracing {
 	if n.Get("disableSpanReporting") != nil {
 		disabled := n.IsTrue("disableSpanReporting")
 		out.Disabled = &disabled
+		if disabled {
+			t.Warn(t.At(n, "disableSpanReporting"), "disableSpanReporting switches tracing off: these proxies begin no trace either, and pass on what applications write")
+		}
 	}
 	if percent, ok := t.percent(n, "randomSamplingPercentage"); ok {
 		if percent > 0 && percent < 0.0001 { // Envoy counts in ten-thousandths of a percent
