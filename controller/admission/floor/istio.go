@@ -42,8 +42,6 @@ func virtualServices() []Rule {
 	)
 	answers := "(has(x.redirect) || has(x.directResponse))"
 	return []Rule{
-		value("", "!has(x.spec) || !"+filled("x.spec", "hosts"), "spec.hosts", quote("the VirtualService has no hosts"),
-			quote("write hosts: [the-service]; a delegate or a patch of another VirtualService is not supported")),
 		value("", "has(x.spec) && "+filled("x.spec", "hosts")+" && '*' in x.spec.hosts && "+mesh, "spec.hosts",
 			quote("host * is not allowed for sidecars: it would take the requests to every service"),
 			quote("name the services, or bind the route to a gateway only")),
@@ -52,7 +50,6 @@ func virtualServices() []Rule {
 			quote("bind the route to gateways only: sidecars send TLS to the service itself")),
 		unsupported("", "has(x.spec) && has(x.spec.tcp) && x.spec.tcp.exists(t, has(t.match) && t.match.exists(m, has(m.sourceSubnet)))", "spec.tcp",
 			quote("field sourceSubnet is not supported"), quote("remove it: Istio ignores it")),
-		unsupported("http", "has(x.delegate)", rule+".delegate", quote("field delegate is not supported"), quote("write the delegate\\'s rules in this VirtualService")),
 		value("http", "(has(x.redirect) && has(x.directResponse)) || ("+route+" && "+answers+")", rule, route+" ? (has(x.redirect) ? 'redirect' : 'directResponse') + ' stands beside route: a rule does one of them' : 'directResponse stands beside redirect: a rule does one of them'", ""),
 		value("http", "!"+route+" && !has(x.redirect) && !has(x.directResponse) && !has(x.delegate)", rule, quote("the rule has no route, redirect or directResponse"), ""),
 		value("http", split, rule+".route", "'the weights of the ' + string(x.route.size()) + ' destinations add up to 0'", ""),
