@@ -23,6 +23,7 @@ import (
 var shown = map[string]func(*testing.T, *check.Mesh, *meshtest.Mesh){
 	"load-balancing":      loadBalancing,
 	"circuit-breaker":     circuitBreaker,
+	"connections":         connections,
 	"outlier-detection":   outlierDetection,
 	"fallback":            fallback,
 	"mirror":              mirror,
@@ -39,6 +40,7 @@ var shown = map[string]func(*testing.T, *check.Mesh, *meshtest.Mesh){
 
 	"istio-load-balancing":    istioLoadBalancing,
 	"istio-circuit-breaker":   breaker,
+	"istio-connections":       istioConnections,
 	"istio-outlier-detection": istioOutliers,
 	"istio-mirror":            shares,
 	"istio-cors":              cors,
