@@ -100,12 +100,18 @@ func (c *checker) knownRegexes() map[string]string {
 
 // regexProblem says why Envoy may refuse an expression, "" where it will not.
 func regexProblem(expr string) string {
+	if expr == "" {
+		return "the regular expression is empty, which Envoy refuses"
+	}
 	if len(expr) > maxRegex {
 		return fmt.Sprintf("the regular expression has %d bytes, more than %d", len(expr), maxRegex)
 	}
 	parsed, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
 		return fmt.Sprintf("%q is not an RE2 expression: %v", expr, err)
+	}
+	if problem := re2Problem(expr); problem != "" {
+		return fmt.Sprintf("the regular expression %q: %s", shorten(expr), problem)
 	}
 	prog, err := syntax.Compile(parsed.Simplify())
 	if err != nil {
