@@ -10,6 +10,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -55,6 +56,12 @@ func serveInterop(t *testing.T, e *envoytest.Echo) *interop {
 	transport.Protocols.SetUnencryptedHTTP2(true)
 	app := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: listener.Addr().String()})
 	app.Transport = transport
+	// At the deadline that Envoy passes on in grpc-timeout, grpc-go's server resets the
+	// stream without a status. It may be a little earlier than the caller's proxy.
+	app.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) {
+		w.Header().Set("Content-Type", "application/grpc")
+		w.Header().Set("Grpc-Status", strconv.Itoa(int(codes.DeadlineExceeded)))
+	}
 	for method := range strings.FieldsSeq("EmptyCall UnaryCall StreamingOutputCall StreamingInputCall FullDuplexCall HalfDuplexCall") {
 		e.Handle("/grpc.testing.TestService/"+method, app)
 	}

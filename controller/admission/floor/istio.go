@@ -108,7 +108,7 @@ func untranslated() Policy {
 	}}
 	var fixes []string
 	for _, k := range p.Kinds {
-		fixes = append(fixes, quote(k.Kind)+": "+quote(istio.Instead(k.Kind)))
+		fixes = append(fixes, quote(k.Kind)+": "+quoted(istio.Instead(k.Kind)))
 	}
 	p.Rules = []Rule{unsupported("", "true", "kind", "'kind ' + object.kind + ' of ' + object.apiVersion + ' is not supported'", "{"+strings.Join(fixes, ", ")+"}[object.kind]")}
 	return p

@@ -2,6 +2,7 @@ package floor
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/mesh-compile/mesh-compile/compiler/check"
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
@@ -59,3 +60,6 @@ func weights(in, bad, field, message string) Rule {
 // quote is a constant as a string in CEL. Constants of this package have no
 // backslashes.
 func quote(s string) string { return "'" + s + "'" }
+
+// quoted is quote of a text that is not written for CEL.
+func quoted(s string) string { return quote(strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s)) }
