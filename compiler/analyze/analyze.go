@@ -102,6 +102,7 @@ type Pass struct {
 	shared     *shared
 	prev, next *learned
 	found      diag.List
+	gateways   map[*check.Port]*check.Workload // who serves a route table of a gateway
 }
 
 // Report adds a finding. Code, and severity where it is Info, are the analyzer's.

@@ -31,6 +31,9 @@ var (
 		func(a, b *check.Workload) int { return cmp.Compare(a.Key(), b.Key()) },
 		func(a, b *check.Workload) bool { return a == b },
 	}
+	byGateway = order[check.Workload]{byKey.compare, func(a, b *check.Workload) bool {
+		return len(a.Gateway) == len(b.Gateway) && (len(a.Gateway) == 0 || a.Gateway[0] == b.Gateway[0])
+	}}
 	byInbound = order[check.Workload]{byKey.compare, func(a, b *check.Workload) bool {
 		return len(a.Inbound) == len(b.Inbound) && (len(a.Inbound) == 0 || a.Inbound[0] == b.Inbound[0])
 	}}
@@ -107,6 +110,36 @@ func (p *Pass) ServiceIndex(s *check.Service) int {
 // WorkloadFacts is the same for workloads, with their scopes.
 func WorkloadFacts[F any](p *Pass, learn func(*check.Workload) F) []F {
 	return remember(p, "workload facts", p.Mesh.Workloads(), byKey, func(w *check.Workload) (F, bool) { return learn(w), true })
+}
+
+// Gateways calls look for the route tables of each workload that serves gateways,
+// unless the run before found nothing in the very same: look depends on them alone,
+// and on settings.
+func (p *Pass) Gateways(look func(tables []*check.Port)) {
+	remember(p, "gateways", p.Mesh.Workloads(), byGateway, func(w *check.Workload) (struct{}, bool) {
+		before := len(p.found)
+		if tables := p.tables(w); len(tables) > 0 {
+			look(tables)
+		}
+		return struct{}{}, len(p.found) == before
+	})
+}
+
+// tables are those of a workload that serves gateways, each once.
+func (p *Pass) tables(w *check.Workload) []*check.Port {
+	var out []*check.Port
+	for _, port := range w.Gateway {
+		for _, l := range port.Listeners {
+			for _, r := range l.Routes {
+				out = append(out, r.Table())
+				if p.gateways == nil {
+					p.gateways = map[*check.Port]*check.Workload{}
+				}
+				p.gateways[r.Table()] = w
+			}
+		}
+	}
+	return out
 }
 
 // Inbounds calls look for each port on which a workload listens, unless the run

@@ -15,6 +15,9 @@ type Class struct {
 // Classes returns a port's clients by which of its rules exist for them. Where no
 // rule asks who calls there is one class.
 func (p *Pass) Classes(port *check.Port) []Class {
+	if port.Gateway != "" {
+		return []Class{{p.gateways[port]}}
+	}
 	if !AsksWhoCalls(port) {
 		return []Class{{p.client(port.Service)}}
 	}

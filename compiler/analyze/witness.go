@@ -29,7 +29,10 @@ func (p *Pass) Evaluator() *reach.Evaluator {
 // client it says so by an empty From.
 func Witness(port *check.Port, client *check.Workload, s *reach.Sample) *diag.Witness {
 	w := &diag.Witness{To: Address(port), Method: s.Method, Path: s.Path, Headers: s.Headers}
-	if client != nil {
+	switch {
+	case port.Gateway != "":
+		w.Gateway = port.Gateway // the client is the gateway's proxy
+	case client != nil:
 		w.From = client.Key()
 	}
 	if s.Authority != "" {
@@ -46,8 +49,8 @@ func Witness(port *check.Port, client *check.Workload, s *reach.Sample) *diag.Wi
 // shows only where somebody may call: it takes a client of the same class that
 // may. Where nobody may, it is the given client's.
 func (p *Pass) Witness(port *check.Port, client *check.Workload, s *reach.Sample) *diag.Witness {
-	if client == nil {
-		return Witness(port, nil, s)
+	if client == nil || port.Gateway != "" {
+		return Witness(port, client, s)
 	}
 	asks, class := AsksWhoCalls(port), signature(port, client)
 	for _, other := range p.Clients(port.Service) {
@@ -68,7 +71,7 @@ func Address(port *check.Port) string {
 	if len(port.Service.Hosts) > 0 {
 		host = port.Service.Hosts[0]
 	}
-	if rest, ok := strings.CutPrefix(host, "*"); ok {
+	if rest, ok := strings.CutPrefix(host, "*"); ok { // of a gateway also every host
 		host = "any" + rest
 	}
 	return fmt.Sprintf("%s:%d", host, port.Number)
@@ -76,7 +79,7 @@ func Address(port *check.Port) string {
 
 // Request is a witness as the evaluator takes it.
 func Request(w *diag.Witness) reach.Request {
-	r := reach.Request{From: w.From, To: w.To, Method: w.Method, Path: w.Path, Headers: map[string][]string{}}
+	r := reach.Request{From: w.From, Gateway: w.Gateway, To: w.To, Method: w.Method, Path: w.Path, Headers: map[string][]string{}}
 	for k, v := range w.Headers {
 		r.Headers[k] = []string{v}
 	}

@@ -353,7 +353,7 @@ func (g *gate) table(l *mesh.Listener, hosts []string, rules []*Rule) *GatewayRo
 		protocol = mesh.TCP
 	}
 	svc := &Service{Origin: g.doc.Origin, Namespace: g.doc.Namespace, Name: g.doc.Name, Hosts: hosts, Virtual: true, key: g.doc.Key()}
-	return &GatewayRoute{Hosts: hosts, Rules: rules, table: &Port{Service: svc, Number: l.Port, Protocol: protocol, Rules: rules}}
+	return &GatewayRoute{Hosts: hosts, Rules: rules, table: &Port{Service: svc, Number: l.Port, Protocol: protocol, Rules: rules, Gateway: g.doc.Key()}}
 }
 
 // redirect answers as Envoy's require_tls: 301 to the same place by https.

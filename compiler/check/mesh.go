@@ -136,6 +136,8 @@ type Port struct {
 	// Backends by version; the first, "", is all of the service. External,
 	// assumed and virtual services may have none.
 	Backends []*Backend
+	// Gateway is set in the route table of a gateway's listener: "namespace/name".
+	Gateway string
 }
 
 // Backend finds a version's backend.

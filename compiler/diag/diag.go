@@ -72,8 +72,9 @@ type Fix struct {
 // Witness is a request that demonstrates a finding about traffic or access.
 // Tests send it through a real Envoy.
 type Witness struct {
-	From    string            `json:"from,omitempty"` // "namespace/workload", or "none" for a caller without identity
-	To      string            `json:"to,omitempty"`   // "host:port"
+	From    string            `json:"from,omitempty"`    // "namespace/workload", or "none" for a caller without identity
+	Gateway string            `json:"gateway,omitempty"` // "namespace/name", of a request from outside the mesh
+	To      string            `json:"to,omitempty"`      // "host:port"
 	Method  string            `json:"method,omitempty"`
 	Path    string            `json:"path,omitempty"` // with query, as sent
 	Headers map[string]string `json:"headers,omitempty"`
@@ -98,7 +99,12 @@ type WitnessExpect struct {
 
 func (w Witness) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s%s from %s", cmp.Or(w.Method, "GET"), w.To, w.Path, cmp.Or(w.From, "anyone"))
+	fmt.Fprintf(&b, "%s %s%s ", cmp.Or(w.Method, "GET"), w.To, w.Path)
+	if w.Gateway != "" {
+		b.WriteString("at gateway " + w.Gateway)
+	} else {
+		b.WriteString("from " + cmp.Or(w.From, "anyone"))
+	}
 	for _, k := range slices.Sorted(mapKeys(w.Headers)) {
 		fmt.Fprintf(&b, " %s: %q", k, w.Headers[k])
 	}

@@ -32,15 +32,16 @@ var unsafe = []string{"POST", "PATCH"}
 
 func run(p *analyze.Pass) error {
 	p.Services(func(s *check.Service) bool {
-		service(p, s)
+		ports(p, s.Ports)
 		return true
 	})
+	p.Gateways(func(tables []*check.Port) { ports(p, tables) })
 	return nil
 }
 
-func service(p *analyze.Pass, s *check.Service) {
+func ports(p *analyze.Pass, all []*check.Port) {
 	seen := map[string]bool{}
-	for _, port := range s.Ports {
+	for _, port := range all {
 		if !port.Protocol.IsHTTP() {
 			continue
 		}

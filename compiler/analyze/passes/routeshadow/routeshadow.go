@@ -28,9 +28,10 @@ var Analyzer = &analyze.Analyzer{
 
 func run(p *analyze.Pass) error {
 	p.Services(func(s *check.Service) bool {
-		service(p, s)
+		ports(p, s.Ports)
 		return !asksWhoCalls(s) // else it depends on the clients, too
 	})
+	p.Gateways(func(tables []*check.Port) { ports(p, tables) })
 	return nil
 }
 
@@ -51,12 +52,12 @@ type shadow struct {
 	reach  reach.Reach
 }
 
-// service reports a rule where it is unreachable at every port and for every
-// class of clients that it exists for.
-func service(p *analyze.Pass, s *check.Service) {
+// ports reports a rule where it is unreachable at every port and for every class of
+// clients that it exists for.
+func ports(p *analyze.Pass, all []*check.Port) {
 	var order []string
 	shadows := map[string]*shadow{}
-	for _, port := range s.Ports {
+	for _, port := range all {
 		if !port.Protocol.IsHTTP() || len(port.Rules) < 2 {
 			continue
 		}
