@@ -151,13 +151,13 @@ func (s *site) checkTLS(written *mesh.ClientTLS, modes map[mesh.MTLSMode][]*node
 	if written.Mode == "mesh" {
 		wrong, takes = modes[mesh.MTLSDisable], "only plaintext"
 	}
-	if len(wrong) == 0 || len(s.policy.docs) == 0 {
+	if len(wrong) == 0 {
 		return
 	}
-	report(&s.diags, s.policy.docs[0].Origin, diag.Diagnostic{
+	report(&s.diags, s.authorOf(written), diag.Diagnostic{
 		Code: MTLSConflict, Severity: diag.Error, Span: written.Span,
 		Message: fmt.Sprintf("clients are told to use TLS mode %q to port %d of service %s, but workload %s takes %s: every call would fail", written.Mode, b.Port.Number, s.key, wrong[0].key, takes),
 		Related: []diag.Related{{Span: wrong[0].doc.Span, Message: "the workload"}},
-		Fix:     &diag.Fix{Message: "remove the tls block: the mesh's own TLS is used where the workloads take it"},
+		Fix:     &diag.Fix{Message: "remove it: the mesh's own TLS is used where the workloads take it"},
 	})
 }

@@ -154,6 +154,12 @@ func (s *site) tuple() []any {
 	for _, p := range s.policy.docs {
 		t = append(t, p)
 	}
+	for _, o := range s.callers {
+		t = append(t, o.doc)
+		for _, root := range o.roots {
+			t = append(t, root)
+		}
+	}
 	for _, r := range s.routes {
 		t = append(t, r.doc)
 		for _, to := range r.answers {

@@ -56,6 +56,7 @@ func (c *checker) all(fragments []*mesh.Fragment) {
 	c.assume()
 	c.declare()
 	c.policies()
+	c.backendTLSPolicies()
 	c.routes()
 	c.access()
 	c.guards()

@@ -25,6 +25,7 @@ type site struct {
 	external      *mesh.External
 	opaque        []uint32 // ports that a workload calls so, whatever the service says
 	tls           *mesh.ClientTLS
+	callers       []*originated // what BackendTLSPolicies say, in their order
 	static        []mesh.Endpoint
 	dns           bool
 	assumed       *mesh.AssumedService

@@ -28,6 +28,9 @@ func (c *checker) traffic(s *site, port uint32, v *version) Traffic {
 	}
 	t.OutlierDetection = outlier(set.OutlierDetection, dialect)
 	t.PanicPercent = panicPercent(&set, t.OutlierDetection, dialect)
+	if o := s.originates(port); o != nil {
+		t.ClientTLS = s.onlyTLS(o, t.ClientTLS, port)
+	}
 	if t.ClientTLS == nil {
 		t.ClientTLS = s.tls
 	}

@@ -23,11 +23,20 @@ func (s *site) checkNames(written *mesh.ClientTLS, b *Backend) {
 	default:
 		return
 	}
-	o := s.origin
-	if len(s.policy.docs) > 0 && s.tls != written {
-		o = s.policy.docs[0].Origin
+	report(&s.diags, s.authorOf(written), d)
+}
+
+// authorOf is the document that says which TLS clients speak.
+func (s *site) authorOf(written *mesh.ClientTLS) mesh.Origin {
+	for _, o := range s.callers {
+		if &o.tls == written {
+			return o.doc.Origin
+		}
 	}
-	report(&s.diags, o, d)
+	if len(s.policy.docs) > 0 && s.tls != written {
+		return s.policy.docs[0].Origin
+	}
+	return s.origin
 }
 
 // nameless reports a backend whose certificate nothing names: no policy, no host

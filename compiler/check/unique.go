@@ -107,6 +107,10 @@ func originOf(f *mesh.Fragment) (o mesh.Origin, ok bool) {
 		return f.Routes[0].Origin, true
 	case len(f.TrafficPolicies) > 0:
 		return f.TrafficPolicies[0].Origin, true
+	case len(f.BackendTLS) > 0:
+		return f.BackendTLS[0].Origin, true
+	case len(f.ConfigMaps) > 0:
+		return f.ConfigMaps[0].Origin, true
 	case len(f.AccessPolicies) > 0:
 		return f.AccessPolicies[0].Origin, true
 	case len(f.PeerPolicies) > 0:

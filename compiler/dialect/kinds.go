@@ -40,6 +40,7 @@ var unrestricting = []string{
 	"networking.istio.io ServiceEntry",
 	"networking.istio.io VirtualService",
 	"telemetry.istio.io Telemetry",
+	"gateway.networking.k8s.io BackendTLSPolicy",
 
 	// Without a translator. Gateways and what is bound to them are of an ingress that
 	// is not ours.
@@ -47,7 +48,6 @@ var unrestricting = []string{
 	"networking.istio.io Sidecar", // as uses and egress of a MeshWorkload
 	"networking.istio.io WorkloadEntry",
 	"networking.istio.io WorkloadGroup",
-	"gateway.networking.k8s.io BackendTLSPolicy",
 	"gateway.networking.k8s.io GRPCRoute",
 	"gateway.networking.k8s.io Gateway",
 	"gateway.networking.k8s.io GatewayClass",

@@ -61,6 +61,8 @@ type Fragment struct {
 	ListenerSets    []*ListenerSet
 	Routes          []*Route
 	TrafficPolicies []*TrafficPolicy
+	BackendTLS      []*BackendTLS
+	ConfigMaps      []*ConfigMap
 	AccessPolicies  []*AccessPolicy
 	PeerPolicies    []*PeerPolicy
 	Telemetries     []*Telemetry

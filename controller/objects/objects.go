@@ -33,10 +33,11 @@ func KindOf(group, kind string) (Kind, bool) {
 	return Kind{}, false
 }
 
-// ofCluster leaves out what is a file only, and what is the controller's own: all
+// ofCluster leaves out what is a file only (a cluster's ConfigMaps are many, change all
+// the time, and are anybody's), and what is the controller's own: all
 // policies of its group have translators.
 func ofCluster(k Kind) bool {
-	return k.Group != "kustomize.config.k8s.io" && (k.Group != v1alpha1.Group || k.Translated && k.Kind != "PolicySync")
+	return (k.Group != "" || k.Kind != "ConfigMap") && k.Group != "kustomize.config.k8s.io" && (k.Group != v1alpha1.Group || k.Translated && k.Kind != "PolicySync")
 }
 
 // clusterDirectory holds objects without a namespace. No namespace has this name.

@@ -50,6 +50,8 @@ var reasons = []reason{
 		"v1 requires hostnames, which v1alpha2 did not"},
 	{"value", `^the ListenerSet has no listeners`, ``,
 		"the documentation shows a part of the ListenerSet"},
+	{"unknowndestination", `^no ConfigMap `, ``,
+		"the example shows a policy without the ConfigMap of its CA"},
 	{"unknowngateway", `^ListenerSet default/workload-listeners has no listener second`, ``,
 		"the documentation shows a part of the ListenerSet"},
 	{"unsupported", `^a certificate of a ListenerSet in another namespace`, ``,

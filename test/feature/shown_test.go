@@ -56,8 +56,9 @@ var shown = map[string]func(*testing.T, *check.Mesh, *meshtest.Mesh){
 	"gatewayapi-websocket": webSocket,
 	"linkerd-websocket":    webSocket,
 
-	"gatewayapi-cors":   cors,
-	"gatewayapi-mirror": shares,
+	"gatewayapi-backendtls": backendTLS,
+	"gatewayapi-cors":       cors,
+	"gatewayapi-mirror":     shares,
 }
 
 // client asks as a workload of shop: order unless from is set.

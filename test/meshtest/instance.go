@@ -184,7 +184,7 @@ func (m *Mesh) startOutside() error {
 }
 
 // bringHome gives a cluster whose endpoints the slice says, signed addresses and
-// names, those of this mesh. What is outside speaks no TLS here.
+// names, those of this mesh. An Echo outside has no certificate to be verified.
 func (m *Mesh) bringHome(c *clusterv3.Cluster) {
 	b, ok := m.backends[c.Name]
 	if !ok || xds.Discovered(b) {
@@ -200,7 +200,7 @@ func (m *Mesh) bringHome(c *clusterv3.Cluster) {
 	}
 	c.LoadAssignment = &endpointv3.ClusterLoadAssignment{
 		ClusterName: c.Name, Endpoints: []*endpointv3.LocalityLbEndpoints{locality}}
-	if _, ok := m.outside[c.Name]; ok {
+	if o, ok := m.outside[c.Name]; ok && o.echo != nil {
 		c.TransportSocket = nil
 	}
 }

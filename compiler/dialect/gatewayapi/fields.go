@@ -120,6 +120,14 @@ var fields = map[string]use{
 	"ReferenceGrantSpec": {reads: "from to"},
 	"ReferenceGrantFrom": {reads: "group kind namespace"},
 	"ReferenceGrantTo":   {reads: "group kind name"},
+
+	"BackendTLSPolicySpec": {reads: "targetRefs validation", refuses: map[string]string{
+		"options": "leave it out: TLS 1.2 and 1.3 are spoken",
+	}},
+	"LocalPolicyTargetReferenceWithSectionName": {reads: "group kind name sectionName"},
+	"BackendTLSPolicyValidation":                {reads: "hostname caCertificateRefs wellKnownCACertificates subjectAltNames"},
+	"LocalObjectReference":                      {reads: "group kind name"},
+	"SubjectAltName":                            {reads: "type hostname uri"},
 }
 
 // treatments is the table as shape looks it up: type, then field, true where it is

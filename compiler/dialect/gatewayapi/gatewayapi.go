@@ -2,7 +2,7 @@
 // mesh model, and HTTPRoute of Linkerd (policy.linkerd.io), which is a copy of that of
 // the Gateway API.
 //
-// In: one GatewayClass, Gateway, ListenerSet, route or ReferenceGrant. Out: its fragment of the mesh
+// In: one GatewayClass, Gateway, ListenerSet, route, ReferenceGrant or BackendTLSPolicy. Out: its fragment of the mesh
 // with the meaning that the specification gives it, and a diagnostic with its
 // place for every field or value that the specification forbids, that would be
 // without effect, or that we do not implement. It never looks at a second
@@ -48,6 +48,7 @@ var kinds = []kind{
 	{group, "GatewayClass", []string{"v1", "v1beta1"}, reflect.TypeFor[gateway.GatewayClassSpec](), (*translator).gatewayClass},
 	{group, "ListenerSet", []string{"v1"}, reflect.TypeFor[gateway.ListenerSetSpec](), (*translator).listenerSet},
 	{group, "ReferenceGrant", []string{"v1", "v1beta1"}, reflect.TypeFor[gateway.ReferenceGrantSpec](), (*translator).referenceGrant},
+	{group, "BackendTLSPolicy", []string{"v1"}, reflect.TypeFor[gateway.BackendTLSPolicySpec](), (*translator).backendTLSPolicy},
 	{linkerdGroup, "HTTPRoute", []string{"v1alpha1", "v1beta1", "v1beta2", "v1beta3"}, reflect.TypeFor[linkerdHTTPRouteSpec](), (*translator).httpRoute},
 }
 

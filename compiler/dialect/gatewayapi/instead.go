@@ -2,8 +2,7 @@ package gatewayapi
 
 // natively says what to write instead of a kind that is not translated.
 var natively = map[string]string{
-	"UDPRoute":         "remove it: proxies take TCP alone",
-	"BackendTLSPolicy": "write an ExternalService with tls for a host outside the mesh; within it the proxies use mutual TLS by themselves",
+	"UDPRoute": "remove it: proxies take TCP alone",
 }
 
 // Instead says what to write instead of a kind of the Gateway API that has no

@@ -1,7 +1,7 @@
 // Package kubernetes translates plain Kubernetes objects into the mesh model:
 // they tell us ports, versions and identities.
 //
-// In: Namespace, Service, ServiceAccount, Deployment, StatefulSet and DaemonSet
+// In: Namespace, Service, ServiceAccount, ConfigMap (ca.crt alone), Deployment, StatefulSet and DaemonSet
 // documents. Out: their fragment of the mesh. Kubernetes owns these documents:
 // fields that we do not use are left alone, and only a wrong value in a field
 // that we use is a diagnostic.
@@ -21,6 +21,7 @@ func Translators() map[string]func(*load.Document) (*mesh.Fragment, diag.List) {
 		"v1 Namespace":        namespace,
 		"v1 Service":          service,
 		"v1 ServiceAccount":   serviceAccount,
+		"v1 ConfigMap":        configMap,
 		"apps/v1 Deployment":  workload,
 		"apps/v1 StatefulSet": workload,
 		"apps/v1 DaemonSet":   workload,
@@ -43,6 +44,17 @@ func serviceAccount(doc *load.Document) (*mesh.Fragment, diag.List) {
 	r := newReader(doc)
 	sa := &mesh.ServiceAccount{Origin: r.Origin(mesh.Kubernetes)}
 	return &mesh.Fragment{ServiceAccounts: []*mesh.ServiceAccount{sa}}, r.Diags
+}
+
+// configMap reads the certificates of a CA, which a policy may name; others say nothing.
+func configMap(doc *load.Document) (*mesh.Fragment, diag.List) {
+	r := newReader(doc)
+	ca := doc.Root.Get("data").Get("ca.crt")
+	if ca == nil || ca.Kind != load.String {
+		return &mesh.Fragment{}, nil
+	}
+	m := &mesh.ConfigMap{Origin: r.Origin(mesh.Kubernetes), CA: ca.Text, Span: ca.Span}
+	return &mesh.Fragment{ConfigMaps: []*mesh.ConfigMap{m}}, r.Diags
 }
 
 // workload reads the pod template of a Deployment, StatefulSet or DaemonSet.
