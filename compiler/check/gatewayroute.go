@@ -546,6 +546,7 @@ func (c *checker) nowhere(doc *mesh.Route) {
 	at := &location{port: &Port{}, routing: &routing{doc: doc}, diags: &c.now}
 	for _, rule := range slices.Concat(doc.Rules, doc.Connections) {
 		c.checkRegexes(at, rule)
+		at.checkAbsences(rule)
 		if slices.ContainsFunc(rule.To, func(d mesh.Destination) bool { return d.Service == nil }) {
 			continue
 		}

@@ -182,6 +182,7 @@ func (c *checker) rule(at *location, doc *mesh.Rule, matches []mesh.Match) *Rule
 		r.Redirect = toPort(r.Redirect, at.port.Number)
 	}
 	c.checkRegexes(at, doc)
+	at.checkAbsences(doc)
 	if r.Redirect != nil || r.Respond != nil {
 		return r
 	}
