@@ -186,7 +186,7 @@ func (c *checker) rule(at *location, doc *mesh.Rule, matches []mesh.Match) *Rule
 	if r.Redirect != nil || r.Respond != nil {
 		return r
 	}
-	grpc := at.port.Protocol == mesh.GRPC || !slices.ContainsFunc(matches, func(m mesh.Match) bool { return !m.GRPC })
+	grpc := r.IsGRPC(at.port)
 	r.Timeout = timeout(doc.Timeout, c.defaultsOf(at.dialect()), grpc)
 	if doc.Timeout != nil {
 		r.TimeoutAt = doc.Timeout.Span
@@ -199,6 +199,12 @@ func (c *checker) rule(at *location, doc *mesh.Rule, matches []mesh.Match) *Rule
 	}
 	r.Retry = retry(doc.Retry, at.dialect(), c.defaultsOf(at.dialect()), hashes(r.To))
 	return r
+}
+
+// IsGRPC: every request that the rule takes on the port is a call of gRPC, since the
+// port has no other or the rule matches no other.
+func (r *Rule) IsGRPC(p *Port) bool {
+	return p.Protocol == mesh.GRPC || !slices.ContainsFunc(r.Matches, func(m mesh.Match) bool { return !m.GRPC })
 }
 
 // toPort makes the port of a redirect explicit. Sidecars are asked by HTTP, whose

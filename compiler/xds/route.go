@@ -101,10 +101,11 @@ func hostRewrite(rule *check.Rule) string {
 }
 
 // maxStream bounds a stream. A gRPC client's own deadline (grpc-timeout) counts
-// where it is shorter than the route's timeout. With it, Envoy forgets that timeout
+// where it is shorter than the route's timeout, and a call that lasts longer ends as
+// DEADLINE_EXCEEDED: the route's timeout alone would be UNAVAILABLE. With it, Envoy forgets that timeout
 // (FilterUtility::finalTimeout, usingNewTimeouts), which is therefore said here, too.
 func maxStream(port *check.Port, rule *check.Rule) *routev3.RouteAction_MaxStreamDuration {
-	grpc := port.Protocol == mesh.GRPC && rule.Timeout > 0
+	grpc := rule.IsGRPC(port) && rule.Timeout > 0
 	if rule.MaxStream == nil && !grpc {
 		return nil
 	}

@@ -50,6 +50,7 @@ var shown = map[string]func(*testing.T, *check.Mesh, *meshtest.Mesh){
 
 	"gatewayapi-grpc-calls": grpcRows(),
 	"linkerd-grpc":          grpcRows(grpcRetries(2), grpcTimeout),
+	"linkerd-grpc-h2c":      grpcRows(grpcRetries(2), grpcTimeout),
 
 	"websocket":            webSocket,
 	"istio-websocket":      webSocket,
