@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"net/netip"
 	"strings"
+	"unicode"
 
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
 	"github.com/mesh-compile/mesh-compile/compiler/load"
@@ -89,6 +90,9 @@ func (t *translator) servicePorts(n *load.Node) []mesh.ServicePort {
 			Target:   port(item, "targetPort"),
 			Span:     t.At(item, ""),
 		}
+		if hasControl(p.Name) {
+			t.Wrong(t.At(item, "name"), "port name %q has control characters", p.Name)
+		}
 		if item.Get("protocol") != nil {
 			p.Protocol = mesh.Protocol(item.TextOf("protocol"))
 		}
@@ -111,6 +115,9 @@ func (t *translator) uses(spec *load.Node) []mesh.Ref {
 	return out
 }
 
+// hasControl finds characters that no name in a release may have.
+func hasControl(name string) bool { return strings.ContainsFunc(name, unicode.IsControl) }
+
 func (t *translator) locality(n *load.Node) string {
 	if n == nil {
 		return ""
@@ -123,6 +130,9 @@ func (t *translator) locality(n *load.Node) string {
 		part := n.TextOf(key)
 		if strings.Contains(part, "/") {
 			t.Wrong(t.At(n, key), "%s %q has a slash, which separates region, zone and subZone", key, part)
+		}
+		if hasControl(part) {
+			t.Wrong(t.At(n, key), "%s %q has control characters", key, part)
 		}
 		if part != "" {
 			parts = append(parts, part)
