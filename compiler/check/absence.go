@@ -2,9 +2,9 @@ package check
 
 import (
 	"fmt"
-	"regexp"
 
 	"github.com/mesh-compile/mesh-compile/compiler/diag"
+	"github.com/mesh-compile/mesh-compile/compiler/envoymatch"
 	"github.com/mesh-compile/mesh-compile/compiler/mesh"
 )
 
@@ -18,7 +18,7 @@ func (at *location) checkAbsences(rule *mesh.Rule) {
 	for i := range rule.Matches {
 		found := 0
 		for _, h := range rule.Matches[i].Headers {
-			if !h.Invert || h.Kind == mesh.Present || !matchesEmpty(h.StringMatch) {
+			if !h.Invert || h.Kind == mesh.Present || !envoymatch.TakesEmpty(h.StringMatch) {
 				continue
 			}
 			if found++; found <= maxAbsences {
@@ -35,12 +35,4 @@ func (at *location) checkAbsences(rule *mesh.Rule) {
 			break
 		}
 	}
-}
-
-func matchesEmpty(m mesh.StringMatch) bool {
-	if m.Kind != mesh.Regex {
-		return m.Value == ""
-	}
-	ok, err := regexp.MatchString(`\A(?:`+m.Value+`)\z`, "")
-	return err == nil && ok
 }

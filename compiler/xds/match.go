@@ -2,7 +2,6 @@ package xds
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -57,7 +56,7 @@ func headerMatches(m *mesh.Match) []mesh.HeaderMatch {
 func addHeader(matches []*routev3.RouteMatch, h mesh.HeaderMatch) []*routev3.RouteMatch {
 	matcher := envoymatch.Header(h)
 	var absent []*routev3.RouteMatch
-	if h.Invert && h.Kind != mesh.Present && matchesEmpty(h.StringMatch) {
+	if h.Invert && h.Kind != mesh.Present && envoymatch.TakesEmpty(h.StringMatch) {
 		matcher.TreatMissingHeaderAsEmpty = false
 		missing := envoymatch.Header(mesh.HeaderMatch{Name: h.Name, Invert: true, StringMatch: mesh.StringMatch{Kind: mesh.Present}})
 		for _, m := range matches {
@@ -77,15 +76,6 @@ func withHeader(m *routev3.RouteMatch, h *routev3.HeaderMatcher) *routev3.RouteM
 		PathSpecifier: m.PathSpecifier, CaseSensitive: m.CaseSensitive, Grpc: m.Grpc,
 		QueryParameters: m.QueryParameters, Cookies: m.Cookies, Headers: headers,
 	}
-}
-
-func matchesEmpty(m mesh.StringMatch) bool {
-	if m.Kind != mesh.Regex {
-		return m.Value == ""
-	}
-	// What Go's RE2 cannot read, check refused.
-	ok, err := regexp.MatchString(`\A(?:`+m.Value+`)\z`, "")
-	return err == nil && ok
 }
 
 // setPath says a path's comparison by Envoy's own word for it. No path is any path.

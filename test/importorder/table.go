@@ -26,7 +26,7 @@ compiler/diag, compiler/mesh < compiler/check
 compiler/check < compiler/reach, compiler/xds, compiler/authz
 compiler/memo < compiler/xds
 compiler/mesh < compiler/envoymatch
-compiler/envoymatch < compiler/reach, compiler/xds, compiler/authz
+compiler/envoymatch < compiler/check, compiler/reach, compiler/xds, compiler/authz
 compiler/reach < compiler/analyze
 compiler/analyze < compiler/analyze/passes/*, compiler/analyze/analyzetest
 compiler/analyze/passes/* < compiler/analyze/passes
