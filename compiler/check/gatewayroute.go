@@ -547,6 +547,7 @@ func (c *checker) nowhere(doc *mesh.Route) {
 	for _, rule := range slices.Concat(doc.Rules, doc.Connections) {
 		c.checkRegexes(at, rule)
 		at.checkAbsences(rule)
+		at.checkLineBreaks(rule)
 		if slices.ContainsFunc(rule.To, func(d mesh.Destination) bool { return d.Service == nil }) {
 			continue
 		}

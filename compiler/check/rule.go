@@ -183,6 +183,7 @@ func (c *checker) rule(at *location, doc *mesh.Rule, matches []mesh.Match) *Rule
 	}
 	c.checkRegexes(at, doc)
 	at.checkAbsences(doc)
+	at.checkLineBreaks(doc)
 	if r.Redirect != nil || r.Respond != nil {
 		return r
 	}
