@@ -20,10 +20,11 @@ func (c *checker) portConflicts() {
 			continue
 		}
 		asked[&w.Uses[0]] = true
-		for _, group := range byNumber(w.Uses) {
-			for _, p := range group {
+		numbers := byNumber(w.Uses)
+		for _, s := range w.Uses {
+			for _, p := range s.Ports {
 				if isPlainTCP(p) && !told[p] {
-					told[p] = c.portConflict(w, p, group)
+					told[p] = c.portConflict(w, p, numbers[p.Number])
 				}
 			}
 		}

@@ -77,6 +77,11 @@ func (p *packer) accessLog(lists ...map[string]string) []*accesslogv3.AccessLog 
 	return out
 }
 
+// requestReports are the logs of requests, with these fields besides, and the metrics.
+func (p *packer) requestReports(more ...map[string]string) []*accesslogv3.AccessLog {
+	return append(p.accessLog(append(more, connectionLog, requestLog)...), p.requestMetrics()...)
+}
+
 func (p *packer) standardOutput(format mesh.LogFormat, fields map[string]string) *accesslogv3.AccessLog {
 	line := &corev3.SubstitutionFormatString{}
 	if format == mesh.TextLog {

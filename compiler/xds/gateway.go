@@ -168,7 +168,7 @@ func serverNames(hosts []string) *listenerv3.FilterChainMatch {
 // x-forwarded-client-cert is not passed on as if a proxy had said it.
 func (p *packer) gatewayHCM(s *check.Settings, routes string, tls *mesh.ServerTLS, backends []*check.Backend) *hcmv3.HttpConnectionManager {
 	out := p.connectionManager(s, routes, pathAsAsked)
-	out.AccessLog = append(p.accessLog(connectionLog, requestLog, pathAsAsked, serverNameLog), p.requestMetrics()...)
+	out.AccessLog = p.requestReports(pathAsAsked, serverNameLog)
 	out.UseRemoteAddress = wrapperspb.Bool(true)
 	out.ForwardClientCertDetails = hcmv3.HttpConnectionManager_SANITIZE
 	if tls != nil && tls.Mode != mesh.TLSTerminate {

@@ -59,7 +59,7 @@ func (p *packer) connectionManager(s *check.Settings, statPrefix string, path ma
 		StripTrailingHostDot:      true,
 		PreserveExternalRequestId: true,
 		UpgradeConfigs:            []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: websocketUpgrade}},
-		AccessLog:                 append(p.accessLog(connectionLog, requestLog, path), p.requestMetrics()...),
+		AccessLog:                 p.requestReports(path),
 		Tracing:                   p.tracing(),
 	}
 }
