@@ -23,27 +23,11 @@ func TestFields(t *testing.T) {
 			t.Errorf("type %s is reached and not in the table", name)
 			continue
 		}
-		times := map[string]int{}
-		for field := range strings.FieldsSeq(u.reads) {
-			times[field]++
-		}
-		for _, others := range []map[string]string{u.warns, u.refuses} {
-			for field, instead := range others {
-				times[field]++
-				if instead == "" {
-					t.Errorf("%s.%s: nothing says why, or what to do instead", name, field)
-				}
-			}
-		}
+		var upstream []string
 		for _, m := range members(of) {
-			if times[m.name] != 1 {
-				t.Errorf("%s.%s is treated in %d ways, want 1: put it under reads, warns or refuses of table fields", name, m.name, times[m.name])
-			}
-			delete(times, m.name)
+			upstream = append(upstream, m.name)
 		}
-		for field := range times {
-			t.Errorf("%s.%s does not exist", name, field)
-		}
+		dialecttest.Treated(t, name, upstream, u.reads, u.warns, u.refuses)
 	}
 	for name := range fields {
 		if reached[name] == nil {

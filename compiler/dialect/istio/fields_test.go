@@ -25,28 +25,11 @@ func TestFields(t *testing.T) {
 			t.Errorf("message %s is reached and not in the table", name)
 			continue
 		}
-		times := map[string]int{}
-		for field := range strings.FieldsSeq(u.reads) {
-			times[field]++
-		}
-		for _, others := range []map[string]string{u.warns, u.refuses} {
-			for field, instead := range others {
-				times[field]++
-				if instead == "" {
-					t.Errorf("%s.%s: nothing says what to write instead", name, field)
-				}
-			}
-		}
+		var upstream []string
 		for i := range md.Fields().Len() {
-			field := md.Fields().Get(i).JSONName()
-			if times[field] != 1 {
-				t.Errorf("%s.%s is treated in %d ways, want 1: put it under reads, warns or refuses of table fields", name, field, times[field])
-			}
-			delete(times, field)
+			upstream = append(upstream, md.Fields().Get(i).JSONName())
 		}
-		for field := range times {
-			t.Errorf("%s.%s does not exist", name, field)
-		}
+		dialecttest.Treated(t, name, upstream, u.reads, u.warns, u.refuses)
 	}
 	for name := range fields {
 		if reached[name] == nil {

@@ -168,14 +168,7 @@ func (t *translator) portRanges(v *load.Node) []mesh.PortRange {
 		if part == "" {
 			continue
 		}
-		low, high, isRange := strings.Cut(part, "-")
-		first, ok := portNumber(low)
-		last := first
-		if isRange {
-			var right bool
-			last, right = portNumber(high)
-			ok = ok && right && first <= last
-		}
+		first, last, ok := numbers(part, portNumber)
 		if !ok {
 			t.Wrong(v.Span, "%q is no port or range of ports: write them as 25,8000-8010", part)
 			continue

@@ -143,14 +143,7 @@ func (t *translator) retryAnnotations(n *load.Node) *mesh.Retry {
 
 func (t *translator) retryHTTP(n *load.Node, r *mesh.Retry) {
 	for _, word := range t.listed(n, retryHTTP) {
-		low, high, isRange := strings.Cut(word, "-")
-		first, ok := status(low)
-		last := first
-		if isRange {
-			var right bool
-			last, right = status(high)
-			ok = ok && right && first <= last
-		}
+		first, last, ok := numbers(word, status)
 		switch {
 		case word == "5xx" || word == "gateway-error":
 			r.Conditions = append(r.Conditions, word)

@@ -99,6 +99,16 @@ func portNumber(s string) (uint32, bool) {
 	return uint32(number), err == nil && number > 0
 }
 
+// numbers reads one number or a range, "first-last".
+func numbers(text string, read func(string) (uint32, bool)) (first, last uint32, ok bool) {
+	low, high, isRange := strings.Cut(text, "-")
+	if first, ok = read(low); !isRange || !ok {
+		return first, first, ok
+	}
+	last, ok = read(high)
+	return first, last, ok && first <= last
+}
+
 // block reads an address block; a single address is a block of one.
 func (t *translator) block(v *load.Node, key string) (string, bool) {
 	if a, err := netip.ParseAddr(v.Text); err == nil && a.Zone() == "" {
